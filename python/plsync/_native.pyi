@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 __version__: str
 
-STATES: tuple[Literal["pending", "leased", "in_doubt", "acked", "dead", "held"], ...]
+STATES: tuple[Literal["pending", "leased", "in_doubt", "acked", "dead", "held", "carried", "received"], ...]
 """The states of a record. The index of a state is its number."""
 
 ENDS: tuple[Literal["none", "ok", "error", "cancelled", "partial", "abandoned", "interrupted"], ...]
@@ -346,11 +346,18 @@ class BundleWriter:
     def seqs(self) -> list[int]:
         """The places of these records in their journal, in order."""
 
-    def ack(self, number: int, record: bytes, request: int, at: int, renewed: bool) -> None:
-        """Add a request id to a log; ``at`` is in ms since the epoch."""
+    def followups(self, store: Store, hub: int) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
+        """Add the waiting follow-ups for a hub, after all records.
 
-    def parked(self, number: int, record: bytes, held: bool, reason: str) -> None:
-        """Add a refused or held record to a log."""
+        Returns:
+            Each with its id in bundles and its key; and for those that do not fit, the record's id and the reason.
+        """
+
+    def log(self, store: Store, after: int) -> dict[str, int]:
+        """Add the log of a hub's journal behind an entry. Returns the numbers of its entries by kind."""
+
+    def prompt(self, content: bytes) -> bool:
+        """Add a prompt template, after the log and in the order of their SHA-256. Returns whether it fits."""
 
     @property
     def size(self) -> int:
@@ -364,14 +371,19 @@ class BundleWriter:
     def is_empty(self) -> bool:
         """Whether nothing was added."""
 
-    def finish(self, path: str, envelope: dict[str, Any]) -> dict[str, Any]:
-        """Write the bundle to a new file, and sync the file.
+    def seal(self, envelope: dict[str, Any]) -> bytes:
+        """End the bundle, and return its id of 32 bytes.
 
         Args:
-            path: the file.
             envelope: ``kind`` (``out`` or ``back``); ``journal``, the id of the origin's journal; ``name`` and
                 ``signing_key`` of the signer (minisign's file); ``to``, the key id of the recipient; ``recipient``,
-                age's recipient or None; ``serial``; ``part``, the number and how many; ``created_at`` in ms.
+                age's recipient or None; ``serial``; ``part``, the number and how many; ``created_at`` in ms;
+                ``place``, epoch, number, chain hash and ended epochs, or None; ``recent``, ids of earlier bundles and
+                the numbers of their exports; ``log``, epoch, number and chain hash of the entry before, or None.
+        """
+
+    def write(self, path: str) -> dict[str, Any]:
+        """Write the bundle to a new file, and sync the file. The bundle has ended.
 
         Returns:
             ``id``, ``size``, ``sha256``, and the content of the ``signature`` file.
@@ -379,26 +391,29 @@ class BundleWriter:
 
 def pack_records(
     store: Store,
+    hub: int,
+    choice: str,
     scratch: str,
     split_size: int,
     *,
-    doubt: bool = False,
     hide: Callable[[bytes | None, bytes | None], tuple[bytes | None, bytes | None]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[BundleWriter], int, list[str]]:
-    """Pack all records that can leave a journal, in several threads.
+) -> tuple[list[BundleWriter], int, list[str], int]:
+    """Pack the records of a journal for a hub, in several threads.
 
     Args:
         store: the journal.
+        hub: the number of the hub.
+        choice: ``unreceived``, ``new`` or ``again``.
         scratch: a private directory for temporary files.
         split_size: bytes of a bundle, about.
-        doubt: mark every record as one that may have been sent.
         hide: called with the JSON of the start and of the end of each record, and returns both for the bundle. A record
             for which it raises is left out.
         on_progress: called with the number of records that are done, and the number of all.
 
     Returns:
-        The bundles, the number of calls that have not ended, and why records do not fit a bundle.
+        The bundles, the number of calls that have not ended, why records do not fit a bundle, and the number of records
+        that earlier bundles carried.
 
     Raises:
         BundleError: a temporary file cannot be written.
@@ -423,8 +438,20 @@ class SignedBundle:
             on_progress: called with the number of records that are done, and the number of all.
         """
 
-    def entries(self) -> tuple[list[tuple[bytes, int]], list[tuple[bytes, bool, str]]]:
-        """The entries of a log: ``(record id, request id)``, and ``(record id, held, reason)``."""
+    def marked(self) -> list[tuple[bytes, bool, int]]:
+        """The records that may have been sent, or that a person sent again: id, doubt and round."""
+
+    def take_followups(self, store: Store) -> int:
+        """Queue the follow-ups in the journal of a hub. Returns how many are new."""
+
+    def arrive(self, store: Store) -> bool:
+        """Note at a hub that the bundle is in its journal. Returns whether the journal was put back from a copy."""
+
+    def apply_log(self, store: Store, hub: int) -> dict[str, Any]:
+        """Apply the log to the journal of its origin. Returns the fields of ``plsync.bundle.receive.Acked``."""
+
+    def prompts(self) -> list[bytes]:
+        """The prompt templates, as JSON."""
 
 def open_bundle(
     path: str, signature: str, copy: str, peers: Sequence[tuple[str, str, str]], own: Sequence[tuple[str, str]]
@@ -993,6 +1020,54 @@ class Store:
             old_ms: records leased before this time are due at once.
             due_ms: when the other records are due.
         """
+
+    def hub(self, key_id: bytes, replaced: bytes | None = None) -> int:
+        """The number of the hub with a key of 8 bytes; ``replaced`` is the key that it had before."""
+
+    def hubs(self) -> list[tuple[bytes, int]]:
+        """The hubs: the id of each key, and the hub's number."""
+
+    def carriable(self, hub: int, choice: str) -> tuple[list[tuple[int, bool, int, bool]], int]:
+        """The records for a hub (number, doubt, round, carried before), and the number of calls without an end."""
+
+    def begin_bundle(self, bundle: dict[str, Any], seqs: list[int], followups: list[tuple[bytes, bytes]]) -> None:
+        """Store a bundle before its file is made. ``bundle`` has ``id``, ``serial``, ``part`` and ``hub``."""
+
+    def bundle_written(self, id: bytes) -> None:
+        """Make the records of a bundle carried."""
+
+    def bundle_failed(self, id: bytes) -> None:
+        """Remove a bundle whose file could not be written."""
+
+    def bundles(self) -> list[dict[str, Any]]:
+        """The bundles that this journal has written."""
+
+    def receive_bundles(self, ids: list[bytes]) -> int:
+        """Make the records of bundles received. Returns how many were not."""
+
+    def place(self, hub: int) -> dict[str, Any] | None:
+        """How far the log of a hub was read."""
+
+    def orphans(self) -> list[dict[str, Any]]:
+        """Request ids that no record takes."""
+
+    def take_back(self) -> int:
+        """Put carried and received records in doubt. Returns how many."""
+
+    def arrived(self) -> list[dict[str, Any]]:
+        """The bundles that arrived at this hub."""
+
+    def holes(self) -> list[dict[str, Any]]:
+        """The bundles that did not."""
+
+    def raise_rounds(self, rounds: list[tuple[bytes, int]]) -> int:
+        """Requeue refused records whose round is higher than before. Returns how many."""
+
+    def log_chain(self, number: int) -> bytes | None:
+        """The chain hash of the log after an entry."""
+
+    def update_log(self) -> tuple[bytes, int, int] | None:
+        """Append all news to the log. Returns its epoch, its last number, and the last one that the origin has read."""
 
     def in_doubt(self, limit: int, now_ms: int) -> list[Row]:
         """Up to ``limit`` records in doubt that are due."""

@@ -161,8 +161,11 @@ def test_records_for_a_second_hub_are_looked_up_there(gap: Gap, tmp_path: Path) 
     gap.out(code=1)
     assert "several hubs are trusted: hub-nord, hub-sued; nothing was written; choose one with --to" in gap.errors
     assert gap.out("--to", "hub-nord")[0]["doubtful"] == 0
-    assert gap.out("--to", "hub-sued")[0]["doubtful"] == 1
-    assert gap.out("--to", "hub-nord")[0]["doubtful"] == 1
+    # The record belongs to the first hub.
+    assert gap.out("--to", "hub-sued")[0]["records"] == 0
+    assert gap.out("--to", "hub-sued", "--again")[0]["doubtful"] == 1
+    assert gap.out("--to", "hub-nord")[0]["records"] == 0
+    assert gap.out("--to", "hub-nord", "--again")[0]["doubtful"] == 1
 
 
 def test_an_import_that_was_killed_is_finished_by_the_next_run(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,8 +222,17 @@ def test_request_ids_for_calls_that_the_journal_lacks_are_counted(gap: Gap, tmp_
     gap.writer.close()
     shutil.rmtree(gap.journal)
     shutil.copytree(tmp_path / "backup", gap.journal)
+    # The journal of the copy has given the hub nothing, so the request id waits until it has.
     [received] = gap.into_lab()
-    assert (received["new"], received["unknown"]) == (1, 1)
+    assert (received["new"], received["unknown"], received["early"]) == (0, 1, 1)
+    assert "this journal was put back from a copy" not in gap.errors
+    [orphan] = gap.at(gap.lab, "bundle", "list", "--orphans")
+    assert (orphan["hub"], orphan["conflict"]) == ("hub-nord", False)
+    gap.out()
+    gap.into_hub()
+    gap.back()
+    assert sum(fields["new"] for fields in gap.into_lab()) == 1
+    assert len(gap.server.request_logs) == 2
 
 
 def test_each_journal_of_an_origin_has_its_journal_at_the_hub(gap: Gap) -> None:
@@ -252,7 +264,10 @@ def test_parts_are_whole_bundles(gap: Gap) -> None:
     parts = [file.path for file in report.files]
     assert [path.name[-13:] for path in parts] == [f"-{number}of4.tar.age" for number in (1, 2, 3, 4)]
     parts[0].unlink()
-    assert [fields["new"] for fields in gap.into_hub()] == [1, 1, 1]
+    # 3: a part waits.
+    imported = gap.into_hub(code=3)
+    assert [fields["new"] for fields in imported] == [1, 1, 1]
+    assert imported[-1]["missing_parts"] == [f"{report.serial:06d} part 1"]
 
 
 def test_a_bundle_holds_no_secret_and_no_name_of_the_machine(gap: Gap) -> None:

@@ -48,6 +48,7 @@ OPTIONS = {
         "--settle",
         "--no-trees",
         "--tree-wait",
+        "--take-back",
         "--rebind",
         "--hub",
         "-v",
@@ -59,6 +60,7 @@ OPTIONS = {
         "--max-silence",
         "--max-failures",
         "--max-refused",
+        "--hub",
         "--min-free",
         "--format",
         "--output",
@@ -119,8 +121,21 @@ KEYS = {
 }
 # Salvage has its journals as arguments; prompts and keys use no journal.
 BUNDLE = {
-    "export": {"--to", "--hub", "--plain", "--split-size", "--no-content", "--redact", "--journal", "--workspace"},
+    "export": {
+        "--to",
+        "--hub",
+        "--new",
+        "--again",
+        "--plain",
+        "--split-size",
+        "--no-content",
+        "--redact",
+        "--journal",
+        "--workspace",
+    },
     "import": {"--hub", "--no-callbacks", "--journal", "--workspace"},
+    "list": {"--orphans", "--journal", "--workspace"},
+    "received": {"--journal", "--workspace"},
     "show": set(),
 }
 COMMON = {

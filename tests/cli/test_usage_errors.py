@@ -73,7 +73,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def filled(name: str, option: str = "") -> list[str]:
     """The command with the arguments and options that it requires, unless ``option`` replaces them."""
-    if option in ("--parquet", "--otlp"):
+    if option in ("--parquet", "--otlp") or (name, option) == ("status", "--hub"):
         return [name]
     required = {
         "export": ["--recording", "calls.jsonl"],
@@ -87,6 +87,7 @@ def filled(name: str, option: str = "") -> list[str]:
         "forget": ["--tag", "none", "--yes"],
         "bundle export": ["."],
         "bundle import": ["."],
+        "bundle received": ["1"],
         "bundle show": ["plsync-lab-000001-1of1.tar"],
         "keys init": ["--name", "lab"],
         "keys trust": ["lab.card", "--role", "hub"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from plsync.bundle.keys import Keys
 from plsync.cli import app
 from plsync.errors import PlsyncError
+from plsync.journal.journal import Journal
 from plsync.testing import PromptLayerServer
 from tests.support.spooling import SpoolWriter
 
@@ -48,6 +51,7 @@ class Gap:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         self._recorded = 0
+        self._is_online = False
 
     @property
     def server(self) -> PromptLayerServer:
@@ -68,7 +72,7 @@ class Gap:
             patched.setenv("PLSYNC_KEYS", str(side / "keys"))
             patched.setenv("PLSYNC_JOURNAL", str(side / "journal"))
             patched.delenv("PROMPTLAYER_API_KEY", raising=False)
-            if side == self.hub and self._server is not None:
+            if (side == self.hub or self._is_online) and self._server is not None:
                 patched.setenv("PROMPTLAYER_BASE_URL", self._server.url)
                 patched.setenv("PROMPTLAYER_API_KEY", self._server.api_key)
             try:
@@ -91,6 +95,37 @@ class Gap:
     def deliver(self, code: int = 0) -> None:
         """Send at the hub."""
         self.at(self.hub, "run", "--hub", str(self.journals), "--once", "--settle", "0", code=code)
+
+    def empty_stick_of(self, start: str) -> None:
+        """Lose the bundles whose names begin like this."""
+        for path in self.stick.glob(f"{start}*"):
+            path.unlink()
+
+    @contextlib.contextmanager
+    def online(self) -> Iterator[None]:
+        """The origin reaches PromptLayer."""
+        self._is_online = True
+        yield
+        self._is_online = False
+
+    def trip(self) -> None:
+        """One whole round trip of an empty stick."""
+        self.empty_stick()
+        self.out()
+        self.into_hub()
+        self.deliver()
+        self.back()
+        self.into_lab()
+
+    def states(self) -> dict[str, str]:
+        """The state of each record at the origin."""
+        with Journal.open(self.journal) as journal:
+            return {record.id: record.state for record in journal.records(limit=None)}
+
+    def request_ids(self) -> list[int]:
+        """The request ids at the origin."""
+        with Journal.open(self.journal) as journal:
+            return [record.request_id for record in journal.records(limit=None) if record.request_id is not None]
 
     def back(self) -> list[dict[str, Any]]:
         """Export at the hub."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from plsync._common.clock import now_ms
@@ -18,6 +18,7 @@ from plsync.bundle.hiding import Hiding
 from plsync.bundle.keys import Card, Keys
 from plsync.bundle.medium import WrittenFile
 from plsync.errors import BundleError
+from plsync.journal.bundles import Choice
 from plsync.journal.journal import Journal
 
 __all__ = ["ExportReport", "export_log", "export_records"]
@@ -25,7 +26,10 @@ __all__ = ["ExportReport", "export_log", "export_records"]
 SPLIT_SIZE: Final = 512_000_000
 """Bytes after which the next part begins. Each part is a whole bundle."""
 
-_LONGEST_REASON: Final = 1000
+# Bundles that a manifest names, so that the hub sees which are missing.
+_RECENT: Final = 64
+# Epochs of the hub's log that a manifest names as ended.
+_ENDED: Final = 1024
 
 
 @dataclass
@@ -38,15 +42,19 @@ class ExportReport:
     """The number of this export."""
     records: int = 0
     """Records in the bundles, or request ids."""
+    again: int = 0
+    """The number of these records that earlier bundles carried, and that the hub has not confirmed."""
     doubtful: int = 0
     """Records that may have been sent, which the hub looks up first."""
+    followups: int = 0
+    """Scores, metadata, prompt links and groups; in a log, the delivered and refused ones."""
     refused: int = 0
     """Refused and held records that a log reports."""
     running: int = 0
     """Calls that have not ended. They go with a later export."""
     files: list[WrittenFile] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
-    """One line for each record that does not fit a bundle. It stays in the journal."""
+    """One line for each record or follow-up that does not fit a bundle. It stays in the journal."""
 
 
 @dataclass(frozen=True)
@@ -60,28 +68,35 @@ class _Envelope:
     journal_id: str
     name: str
     recipient: str | None
+    hub: int = 0
+    """The number of the recipient in the journal of the origin."""
+    place: tuple[bytes, int, bytes, list[bytes]] | None = None
+    log: tuple[bytes, int, bytes] | None = None
+
+    def seal(
+        self, writer: BundleWriter, serial: int, part: tuple[int, int], recent: list[tuple[bytes, int]] | None = None
+    ) -> bytes:
+        """End a bundle. Returns its id."""
+        fields: dict[str, Any] = {
+            "kind": self.kind,
+            "journal": self.journal_id,
+            "name": self.own.name,
+            "signing_key": self.keys.signing_key(),
+            "to": self.to.key_id,
+            "recipient": self.recipient,
+            "serial": serial,
+            "part": part,
+            "created_at": now_ms(),
+            "place": self.place,
+            "recent": recent or [],
+            "log": self.log,
+        }
+        return writer.seal(fields)
 
     def write(self, writer: BundleWriter, directory: Path, serial: int, part: tuple[int, int]) -> WrittenFile:
         suffix = ".tar" if self.recipient is None else ".tar.age"
         parts = f"-{part[0]}of{part[1]}" if self.kind == "out" else ""
-        return medium.write(
-            directory,
-            f"plsync-{self.name}-{serial:06d}{parts}{suffix}",
-            lambda path: writer.finish(
-                path,
-                {
-                    "kind": self.kind,
-                    "journal": self.journal_id,
-                    "name": self.own.name,
-                    "signing_key": self.keys.signing_key(),
-                    "to": self.to.key_id,
-                    "recipient": self.recipient,
-                    "serial": serial,
-                    "part": part,
-                    "created_at": now_ms(),
-                },
-            ),
-        )
+        return medium.write(directory, f"plsync-{self.name}-{serial:06d}{parts}{suffix}", writer.write)
 
 
 def export_records(
@@ -94,11 +109,13 @@ def export_records(
     split_size: int = SPLIT_SIZE,
     hooks: Sequence[Redact] = (),
     on_progress: Callable[[int, int], None] | None = None,
+    choice: Choice = "unreceived",
 ) -> ExportReport:
-    """Write all records without a request id into bundles for a hub.
+    """Write records into bundles for a hub, with their scores, metadata, prompt links and groups.
 
-    A record stays in the journal until its request id comes back. Each export has all of them, so a lost medium costs
-    the bytes of the next export and nothing else.
+    A record is carried after its bundle was read back from the medium, and stays in the journal. It goes again with
+    each export until the hub has confirmed a bundle that has it. So a lost medium costs the bytes of the next export,
+    and nothing else. A record belongs to the hub that got it last.
 
     Args:
         journal: the journal of the origin.
@@ -109,37 +126,78 @@ def export_records(
         split_size: bytes of a part, about.
         hooks: redact hooks, called with each event. A record for which a hook raises stays here.
         on_progress: called with the number of records that are done, and the number of all.
+        choice: ``unreceived``: all records that the hub has not confirmed. ``new``: only those without a bundle.
+            ``again``: also records that the hub has confirmed, and records of another hub, which are looked up first.
 
     Raises:
         BundleError: this machine has no keys, or the medium cannot be written.
         JournalError: the journal cannot be read.
     """
     own = keys.own_or_raise()
-    envelope = _Envelope(keys, own, to, "out", journal.id, own.name, to.recipient if encrypt else None)
     report = ExportReport(to.name)
     journal.ingest(wait=True)
-    # Before the records leave: a hub looks up records that another hub may have sent.
-    has_other = keys.note_hub(journal.id, to.key_id)
-    writers, report.running, report.left_out = journal.outbox.pack(
-        os.fspath(keys.path),
-        split_size,
-        doubt=has_other,
-        hide=Hiding(hooks) if hooks else None,
-        on_progress=on_progress,
-    )
-    if writers:
+    bundles = journal.bundles
+    hub = bundles.hub(to.key_id, to.replaced_key_id)
+    place = bundles.place(hub)
+    read = None if place is None else (place.epoch, place.number, place.chain, place.ended[-_ENDED:])
+    recipient = to.recipient if encrypt else None
+    envelope = _Envelope(keys, own, to, "out", journal.id, own.name, recipient, hub, read)
+    hide = Hiding(hooks) if hooks else None
+    packed = bundles.pack(hub, choice, os.fspath(keys.path), split_size, hide=hide, on_progress=on_progress)
+    report.running, report.left_out, report.again = packed.running, packed.left_out, packed.again
+    with contextlib.ExitStack() as stack:
+        writers = packed.writers or [stack.enter_context(_writer(keys.path))]
+        followups, unfit = writers[-1].followups(bundles.store, hub)
+        report.followups = len(followups)
+        report.left_out += [f"a follow-up of {UUID(bytes=record)}: {reason}" for record, reason in unfit]
+        if not packed.writers and not followups and not _is_waiting_for(journal):
+            return report
         report.serial = keys.next_serial()
-    for number, writer in enumerate(writers, 1):
-        report.records += writer.records
-        report.doubtful += writer.doubtful
-        report.files.append(envelope.write(writer, directory, report.serial, (number, len(writers))))
+        for number, writer in enumerate(writers, 1):
+            report.records += writer.records
+            report.doubtful += writer.doubtful
+            own_followups = followups if number == len(writers) else []
+            numbers = (report.serial, number, len(writers))
+            report.files.append(
+                _write_part(journal, envelope, writer, directory, followups=own_followups, numbers=numbers)
+            )
     return report
 
 
-def export_log(journal: Journal, origin_journal: str, keys: Keys, to: Card, directory: Path) -> ExportReport:
-    """Write the request ids of a journal at a hub, and the refused records, into a bundle for their origin.
+def _write_part(
+    journal: Journal,
+    envelope: _Envelope,
+    writer: BundleWriter,
+    directory: Path,
+    *,
+    followups: list[tuple[bytes, bytes]],
+    numbers: tuple[int, int, int],
+) -> WrittenFile:
+    bundles, hub, serial, number = journal.bundles, envelope.hub, numbers[0], numbers[1:]
+    earlier = [bundle for bundle in bundles.all() if bundle.hub == hub and bundle.whole]
+    recent = [(bytes.fromhex(bundle.id), bundle.serial) for bundle in earlier[-_RECENT:]]
+    bundle_id = envelope.seal(writer, serial, number, recent)
+    # Before the file: if this process is killed, the file may be on its way, and the hub's reports about it count.
+    bundles.begin(bundle_id, hub=hub, serial=serial, part=number, seqs=writer.seqs(), followups=followups)
+    try:
+        file = envelope.write(writer, directory, serial, number)
+    except BaseException:
+        bundles.failed(bundle_id)
+        raise
+    bundles.written(bundle_id)
+    return file
 
-    Each bundle has all of them, so none depends on another. It is not encrypted, so that a person can review it.
+
+def _is_waiting_for(journal: Journal) -> bool:
+    """Whether a hub has records without a request id. A bundle without records then states how far its log was read."""
+    states = journal.stats().states
+    return states["carried"] + states["received"] > 0
+
+
+def export_log(journal: Journal, origin_journal: str, keys: Keys, to: Card, directory: Path) -> ExportReport:
+    """Write the log of a journal at a hub into a bundle for its origin: received bundles, request ids and refusals.
+
+    It begins where the origin has read it to. It is not encrypted, so that a person can review it.
 
     Args:
         journal: the journal at the hub.
@@ -153,23 +211,23 @@ def export_log(journal: Journal, origin_journal: str, keys: Keys, to: Card, dire
         JournalError: the journal cannot be read.
     """
     own = keys.own_or_raise()
-    envelope = _Envelope(keys, own, to, "back", origin_journal, f"{own.name}-to-{to.name}", None)
     report = ExportReport(to.name)
+    if (head := journal.bundles.update_log()) is None:
+        return report
+    epoch, last, read = head
+    if last == read:
+        return report
+    chain = journal.bundles.log_chain(read) or bytes(16)
+    name = f"{own.name}-to-{to.name}"
+    envelope = _Envelope(keys, own, to, "back", origin_journal, name, None, log=(epoch, read, chain))
     with _writer(keys.path) as writer:
-        number = 0
-        for ack in journal.acks():
-            number += 1
-            at = int(ack.acked_at.timestamp() * 1000)
-            writer.ack(number, UUID(ack.record_id).bytes, ack.request_id, at, False)
-            report.records += 1
-        for record in journal.records(state=("dead", "held"), oldest_first=True):
-            number += 1
-            reason = (record.last_error or "")[:_LONGEST_REASON]
-            writer.parked(number, UUID(record.id).bytes, record.state == "held", reason)
-            report.refused += 1
-        if number:
-            report.serial = keys.next_serial()
-            report.files.append(envelope.write(writer, directory, report.serial, (1, 1)))
+        kinds = writer.log(journal.bundles.store, read)
+        report.records = kinds.get("ack", 0)
+        report.refused = kinds.get("dead", 0) + kinds.get("held", 0)
+        report.followups = kinds.get("done", 0) + kinds.get("refused", 0)
+        report.serial = keys.next_serial()
+        envelope.seal(writer, report.serial, (1, 1))
+        report.files.append(envelope.write(writer, directory, report.serial, (1, 1)))
     return report
 
 

@@ -18,7 +18,7 @@ from plsync.bundle.receive import BundleFields, left_in, opened
 from plsync.errors import BundleError, JournalLocked
 from plsync.journal.journal import Journal
 
-__all__ = ["Hub", "Imported", "Origin"]
+__all__ = ["Hub", "Imported", "Origin", "missing_in"]
 
 _SUFFIX: Final = ".origin.json"
 _MOST: Final = 4096
@@ -44,6 +44,26 @@ class Imported:
     origin: Origin
     records: int
     new: int
+    followups: int
+    """Scores, metadata, prompt links and groups that are new."""
+    requeued: int
+    """Refused records that a person sent again at the origin."""
+    put_back: bool
+    """The origin has read more of the log than this journal has: the journal was put back from a copy."""
+    missing: list[str]
+    """The bundles of the origin that have not arrived, by their numbers."""
+
+
+def missing_in(journal: Journal) -> list[str]:
+    """The numbers of bundles that have not arrived at a journal of a hub, and of their parts."""
+    arrived = journal.bundles.arrived()
+    parts: dict[int, set[int]] = {}
+    for bundle in arrived:
+        parts.setdefault(bundle.serial, set()).add(bundle.part)
+    missing = {(hole.serial, 0) for hole in journal.bundles.holes() if hole.serial not in parts}
+    for bundle in arrived:
+        missing |= {(bundle.serial, part) for part in range(1, bundle.parts + 1) if part not in parts[bundle.serial]}
+    return [f"{serial:06d}" + (f" part {part}" if part else "") for serial, part in sorted(missing)]
 
 
 class Hub:
@@ -107,7 +127,8 @@ class Hub:
         """
         origin = self.origin_of(BundleFields.of(bundle))
         path = self.journal(origin)
-        doubtful = bundle.doubtful()
+        marked = bundle.marked()
+        doubtful = [record_id for record_id, doubt, _ in marked if doubt]
         known = set()
         if doubtful and path.exists():
             with Journal.open(path) as journal:
@@ -115,7 +136,13 @@ class Hub:
         with self._marked(origin, [record_id for record_id in doubtful if record_id not in known]):
             records, new = bundle.import_records(os.fspath(path), on_progress=on_progress)
             self.settle(origin)
-        return Imported(origin, records, new)
+        with Journal.open(path) as journal:
+            bundles = journal.bundles
+            requeued = bundles.raise_rounds([(record_id, number) for record_id, _, number in marked if number])
+            followups = bundle.take_followups(bundles.store)
+            # The receipt comes last: everything of the bundle is on the disk.
+            put_back = bundle.arrive(bundles.store)
+            return Imported(origin, records, new, followups, requeued, put_back, missing_in(journal))
 
     def origin_of(self, fields: BundleFields) -> Origin:
         """The origin of a bundle; a new one is stored.

@@ -10,6 +10,7 @@ The directory is outside of every journal, because a copy of a journal must not 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import os
@@ -55,6 +56,14 @@ class Card:
     """The signing key that it replaces, which signed the card too."""
     text: str
     """The file."""
+
+    @property
+    def replaced_key_id(self) -> str | None:
+        """The id of the signing key that it replaces."""
+        if self.replaces is None:
+            return None
+        # minisign's public key: two letters, the id, the key.
+        return f"{int.from_bytes(base64.b64decode(self.replaces)[2:10], 'little'):016X}"
 
     @classmethod
     def parse(cls, text: str) -> Card:
@@ -143,24 +152,6 @@ class Keys:
         """
         self.own_or_raise()
         return [(path.stem, self._text(path.name)) for path in sorted(self.path.glob("*.age"))]
-
-    def note_hub(self, journal_id: str, key_id: str) -> bool:
-        """Note that a hub gets the records of a journal. Returns whether another hub has got records of it, too.
-
-        Raises:
-            BundleError: the disk fails.
-        """
-        name = f"{journal_id}.hubs"
-        try:
-            known = read_own(self.path / name, _MOST).decode("ascii", "replace").split()
-        except FileNotFoundError:
-            known = []
-        except OSError as error:
-            raise _failed(f"cannot read {self.path / name}", error) from None
-        if key_id not in known:
-            known.append(key_id)
-            self._write(name, "\n".join(known))
-        return len(known) > 1
 
     def next_serial(self) -> int:
         """The number of the next export.

@@ -6,9 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 from plsync._common.files import create_new
 from plsync._common.native import SignedBundle, open_bundle
@@ -19,8 +20,6 @@ from plsync.journal.journal import Journal
 
 __all__ = ["Acked", "BundleFields", "apply_log", "left_in", "opened"]
 
-# Acks of one transaction.
-_BATCH: Final = 1000
 # Seconds after which a copy without its signature belongs to a process that was killed.
 _STALE: Final = 3600.0
 
@@ -112,17 +111,33 @@ def left_in(inbox: Path) -> list[Path]:
 class Acked:
     """The result of a log at its origin."""
 
-    entries: int = 0
-    new: int = 0
+    entries: int
+    joins: bool
+    """Whether the log joins the part that was read before. Receipts count only then."""
+    acked: int
     """Request ids that the journal did not have."""
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, str]]
     """Record ids and reasons, of records that PromptLayer has newly refused, or that are held."""
-    unknown: int = 0
-    """Request ids of records that the journal does not have: it may have been put back from a copy."""
+    received: int
+    """Records that the hub has newly confirmed."""
+    unknown: int
+    """Request ids of records that the journal does not have: it was put back from a copy."""
+    unknown_bundles: int
+    """Confirmed bundles that the journal has not written: it was put back from a copy."""
+    conflicts: int
+    """Request ids of records that have another request id."""
+    early: int
+    """Entries about records that this journal has not given to the hub. They come again after the next export."""
+    done: int
+    """Follow-ups that PromptLayer newly has."""
+    followups_refused: int
+    """Follow-ups that it has newly refused."""
 
 
-def apply_log(bundle: SignedBundle, journal: Journal) -> Acked:
-    """Store the request ids and refusals of a log in the journal of its records.
+def apply_log(bundle: SignedBundle, journal: Journal, keys: Keys) -> Acked:
+    """Apply the log of a hub to the journal of its records.
+
+    Request ids hold from any log. Receipts count only where the log joins the part that was read before.
 
     Raises:
         BundleError: the log is of another journal.
@@ -136,22 +151,8 @@ def apply_log(bundle: SignedBundle, journal: Journal) -> Acked:
             f"it is for the journal {fields.journal_id[:8]}, and {journal.path} is {journal.id[:8]}; nothing was "
             f"changed; choose the journal with --journal"
         )
-    report = Acked(fields.entries)
-    acks, parked = bundle.entries()
-    for start in range(0, len(acks), _BATCH):
-        batch = []
-        for record_id, request_id in acks[start : start + _BATCH]:
-            record = journal.outbox.find(record_id)
-            if record is None:
-                report.unknown += 1
-            elif record.request_id is None and record.status != "pending":
-                batch.append((record.seq, request_id))
-        report.new += journal.outbox.ack(batch) if batch else 0
-    for record_id, held, reason in parked:
-        record = journal.outbox.find(record_id)
-        if record is None:
-            report.unknown += 1
-        elif record.state in ("pending", "in_doubt"):
-            journal.outbox.park([record.seq], "held" if held else "dead", reason)
-            report.refused.append((record.id, reason))
-    return report
+    cards = [trusted.card for trusted in keys.trusted() if trusted.card.key_id == fields.key_id]
+    replaced = cards[0].replaced_key_id if cards else None
+    found = bundle.apply_log(journal.bundles.store, journal.bundles.hub(fields.key_id, replaced))
+    found["refused"] = [(str(UUID(bytes=record_id)), reason) for record_id, reason in found["refused"]]
+    return Acked(**found)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from rich.text import Text
 
 from plsync.bundle.export import ExportReport, export_log, export_records
 from plsync.bundle.hub import Hub
@@ -18,6 +16,7 @@ from plsync.bundle.keys import Keys, TrustedCard
 from plsync.bundle.medium import bundles_in
 from plsync.bundle.receive import BundleFields, apply_log, opened
 from plsync.cli import humanize, options
+from plsync.cli.bundle_lines import bundle_lines, describe, export_lines, hub_names, import_lines, orphan_lines
 from plsync.cli.bundle_progress import progress_bar
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import escaped, labelled, print_json, print_lines, print_note, stdout_console
@@ -26,6 +25,7 @@ from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.cli.workspaces import with_workspace
 from plsync.delivery.lock import sole_sender
 from plsync.errors import BundleError, JournalLocked
+from plsync.journal.bundles import Choice
 from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def export(
         str | None, typer.Option("--to", metavar="NAME", help="The hub, or the origin. Default: the only trusted one.")
     ] = None,
     hub: Annotated[Path | None, _HUB] = None,
+    new: Annotated[bool, typer.Option("--new", help="Only records that no bundle carried yet.")] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Also records that the hub has confirmed, or that belong to another hub."),
+    ] = False,
     plain: Annotated[bool, typer.Option("--plain", help="Do not encrypt the records.")] = False,
     split_size: Annotated[
         NewLimit | None,
@@ -94,13 +99,18 @@ def export(
 ) -> None:
     """Write records for a hub to a medium. With --hub: write request ids for its origins.
 
-    Each export has all records without a request id, so a lost medium loses nothing.
+    Each export has all records that the hub has not confirmed, so a lost medium loses nothing.
+    Scores, metadata, prompt links and groups go with them.
     Bundles are signed, and read back from the medium. Records are encrypted to the hub.
 
     Examples:
         plsync bundle export /media/stick
+        plsync bundle export /media/stick --new
         plsync bundle export /media/stick --hub /srv/hub
     """
+    if new and again:
+        raise wrong_usage("--new", "--again is its opposite; choose one of them")
+    choice: Choice = "new" if new else "again" if again else "unreceived"
     keys = Keys()
     if not directory.is_dir():
         raise BundleError(f"{directory} is no directory; nothing was written; name a directory on the medium")
@@ -112,23 +122,23 @@ def export(
         trusted = _recipient(keys, to)
         limit = {} if split_size is None else {"split_size": split_size.limit}
         with Journal.open(journal) as origin, progress_bar("packed") as on_progress:
-            reports = [
-                export_records(
-                    origin,
-                    keys,
-                    trusted.card,
-                    directory,
-                    encrypt=not plain,
-                    hooks=_hooks(no_content=no_content, redact=redact),
-                    on_progress=on_progress,
-                    **limit,
-                )
-            ]
+            exported = export_records(
+                origin,
+                keys,
+                trusted.card,
+                directory,
+                encrypt=not plain,
+                choice=choice,
+                hooks=_hooks(no_content=no_content, redact=redact),
+                on_progress=on_progress,
+                **limit,
+            )
+            reports = [exported]
     for report in reports:
         if json:
             print_json(_exported(report))
         else:
-            print_lines(stdout_console(), _export_lines(report, is_hub=hub is not None))
+            print_lines(stdout_console(), export_lines(report, is_hub=hub is not None))
     if any(report.left_out for report in reports):
         raise typer.Exit(_WORK_LEFT)
 
@@ -148,7 +158,7 @@ def import_(
     Reads the bundles for this machine, and skips its own and those for other machines in a directory.
     A bundle is read only if a trusted machine signed it for this machine.
     Request ids reach callbacks as in `plsync run`. No socket is opened.
-    Exits with 1 if a bundle is refused, with 3 if callbacks wait.
+    Exits with 1 if a bundle is refused, with 3 if callbacks wait or a part is missing.
 
     Examples:
         plsync bundle import /media/stick
@@ -178,13 +188,79 @@ def import_(
             if json:
                 print_json({"file": str(path), **fields})
             else:
-                print_lines(stdout_console(), _import_lines(fields))
+                print_lines(stdout_console(), import_lines(fields))
+            waits = waits or bool(fields.get("missing_parts"))
         if isinstance(target, Journal) and not no_callbacks:
-            waits = _deliver_callbacks(target)
+            waits = _deliver_callbacks(target) or waits
     if failed:
         raise typer.Exit(1)
     if waits:
         raise typer.Exit(_WORK_LEFT)
+
+
+def list_(
+    *,
+    orphans: Annotated[
+        bool, typer.Option("--orphans", help="List request ids for calls that the journal does not have.")
+    ] = False,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """List the bundles that this journal has written, and which of them a hub has confirmed.
+
+    Examples:
+        plsync bundle list
+        plsync bundle list --orphans
+    """
+    names = hub_names(Keys())
+    with Journal.open(journal) as opened_journal:
+        bundles = opened_journal.bundles
+        numbers = {number: names.get(key_id, key_id) for key_id, number in bundles.hubs().items()}
+        if orphans:
+            found = bundles.orphans()
+            if json:
+                for orphan in found:
+                    print_json(orphan.as_dict() | {"hub": numbers[orphan.hub]})
+            else:
+                print_lines(stdout_console(), orphan_lines(found, numbers))
+            return
+        written = bundles.all()
+        if json:
+            for bundle in written:
+                print_json(bundle.as_dict() | {"hub": numbers[bundle.hub]})
+        else:
+            print_lines(stdout_console(), bundle_lines(written, numbers))
+
+
+def received(
+    serials: Annotated[list[int] | None, typer.Argument(metavar="NUMBER", help="The numbers of exports.")] = None,
+    *,
+    json: options.Json = False,
+    journal: options.Journal = None,
+) -> None:
+    """Note that the hub has received exports, as a person has read there. Their records do not go again.
+
+    It is no request id: a record stays in the journal until the request id arrives.
+
+    Examples:
+        plsync bundle received 41 42
+    """
+    if not serials:
+        raise wrong_usage("NUMBER", "this argument is required")
+    with Journal.open(journal) as opened_journal:
+        bundles = opened_journal.bundles
+        chosen = [bundle for bundle in bundles.all() if bundle.serial in serials]
+        if unknown := sorted(set(serials) - {bundle.serial for bundle in chosen}):
+            raise BundleError(
+                f"this journal has not written the export {unknown[0]}; nothing was changed; `plsync bundle list` "
+                f"lists the exports"
+            )
+        records = bundles.receive(chosen)
+    if json:
+        print_json({"bundles": len(chosen), "records": records})
+    else:
+        text = f"{humanize.count(len(chosen), 'bundle')}, {humanize.count(records, 'record')} newly received"
+        print_lines(stdout_console(), [labelled("received", escaped(text))])
 
 
 def show(
@@ -204,11 +280,13 @@ def show(
         if json:
             print_json({"file": str(found), **asdict(fields)})
         else:
-            print_lines(stdout_console(), _describe(fields))
+            print_lines(stdout_console(), describe(fields))
 
 
 app.command("export", cls=Command)(with_workspace(export))
 app.command("import", cls=Command)(with_workspace(import_))
+app.command("list", cls=Command)(with_workspace(list_))
+app.command("received", cls=Command)(with_workspace(received))
 app.command("show", cls=Command)(show)
 
 
@@ -257,9 +335,10 @@ def _import_one(path: Path, keys: Keys, target: Hub | Journal) -> dict[str, Any]
         fields = BundleFields.of(bundle)
         if isinstance(target, Hub):
             return {**asdict(fields), **_to_hub(bundle, fields, target)}
-        acked = apply_log(bundle, target)
-        refused = [{"record_id": record_id, "reason": reason} for record_id, reason in acked.refused]
-        return {**asdict(fields), "new": acked.new, "refused": refused, "unknown": acked.unknown}
+        acked = asdict(apply_log(bundle, target, keys))
+        refused = [{"record_id": record_id, "reason": reason} for record_id, reason in acked.pop("refused")]
+        new = acked.pop("acked")
+        return {**asdict(fields), **acked, "new": new, "refused": refused}
 
 
 def _to_hub(bundle: SignedBundle, fields: BundleFields, hub: Hub) -> dict[str, Any]:
@@ -270,7 +349,16 @@ def _to_hub(bundle: SignedBundle, fields: BundleFields, hub: Hub) -> dict[str, A
         try:
             with sole_sender(path), progress_bar("imported") as on_progress:
                 done = hub.import_records(bundle, on_progress)
-            return {"journal": str(path), "new": done.new}
+            number = f"{fields.serial:06d} part "
+            return {
+                "journal": str(path),
+                "new": done.new,
+                "new_followups": done.followups,
+                "requeued": done.requeued,
+                "put_back": done.put_back,
+                "missing": done.missing,
+                "missing_parts": [name for name in done.missing if name.startswith(number)],
+            }
         except JournalLocked:
             # `plsync run --hub` releases the lock after each turn.
             if time.monotonic() >= deadline:
@@ -314,53 +402,3 @@ def _deliver_callbacks(journal: Journal) -> bool:
 def _exported(report: ExportReport) -> dict[str, Any]:
     files = [{"path": str(file.path), "bytes": file.bytes, "id": file.bundle_id} for file in report.files]
     return {**asdict(report), "files": files}
-
-
-def _export_lines(report: ExportReport, *, is_hub: bool) -> Iterator[Text]:
-    noun = "request id" if is_hub else "call"
-    if not report.files:
-        yield escaped(f"{report.to}: no {noun} to carry; nothing was written")
-    for file in report.files:
-        yield labelled(
-            "written", escaped(f"{file.path}  {humanize.size(file.bytes)} for {report.to}, read back: whole")
-        )
-    if report.files:
-        more = [f"{report.refused:,} refused or held"] if report.refused else []
-        more += [f"{report.doubtful:,} may have been sent, and are looked up first"] if report.doubtful else []
-        yield labelled("content", escaped(", ".join([humanize.count(report.records, noun), *more])))
-    if report.running:
-        yield escaped(f"{humanize.count(report.running, 'call')} not ended; the next export has them")
-    for line in report.left_out:
-        yield escaped(f"stays here: {line}", "yellow")
-
-
-def _import_lines(fields: dict[str, Any]) -> Iterator[Text]:
-    if fields["kind"] == "out":
-        known = fields["records"] - fields["new"]
-        counts = f"{humanize.count(fields['records'], 'call')}: {fields['new']:,} new, {known:,} known"
-        yield escaped(f"{fields['signer']}  {_label(fields)}  {counts}")
-        return
-    yield escaped(f"{fields['signer']}  {_label(fields)}  {humanize.count(fields['new'], 'new request id')}")
-    for refused in fields["refused"]:
-        yield escaped(f"refused: {refused['record_id']}: {refused['reason']}", "red")
-    if fields["unknown"]:
-        number = humanize.count(fields["unknown"], "request id")
-        yield escaped(f"{number} for calls that this journal does not have: was it put back from a copy?", "yellow")
-
-
-def _label(fields: dict[str, Any]) -> str:
-    names = BundleFields.__dataclass_fields__
-    return BundleFields(**{name: fields[name] for name in names}).label
-
-
-def _describe(fields: BundleFields) -> Iterator[Text]:
-    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(fields.created_at_ms / 1000))
-    yield labelled("bundle", escaped(f"{fields.label} of {fields.signer}, made {made} by its clock"))
-    yield labelled("signed by", escaped(f"{fields.signer}, key {fields.key_id}"))
-    yield labelled("journal", escaped(fields.journal_id))
-    content = (
-        humanize.count(fields.records, "call") if fields.kind == "out" else humanize.count(fields.entries, "entry")
-    )
-    encrypted = "encrypted" if fields.encrypted else "not encrypted"
-    yield labelled("content", escaped(f"{content}, {humanize.size(fields.bytes)}, {encrypted}"))
-    yield labelled("id", escaped(fields.id))

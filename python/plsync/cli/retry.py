@@ -25,6 +25,8 @@ _WITHOUT_RETRY: dict[words.Delivery, str] = {
     "sending": "a sender is sending it now",
     "sent": "PromptLayer has it",
     "unclear": "the next `plsync run` looks it up before it resends it",
+    "carried": "it is in a bundle for a hub; `plsync run --take-back` sends it from here",
+    "received": "a hub delivers it; `plsync run --take-back` sends it from here",
     "dropped": "the quota removed its content, so it cannot be sent",
 }
 

@@ -78,6 +78,9 @@ _MEMORY = typer.Option(
 )
 
 
+_TAKE_BACK = typer.Option(
+    "--take-back", help="Look up the records that bundles carried to a hub, and send the rest from here."
+)
 _HUB = typer.Option(
     "--hub", metavar="DIR", help="Serve the journals of this hub, which hold records of bundles.", show_default=False
 )
@@ -97,6 +100,7 @@ def run(
     rebind: Annotated[bool, _REBIND] = False,
     verbose: Annotated[bool, _VERBOSE] = False,
     memory: Annotated[NewLimit | None, _MEMORY] = None,
+    take_back: Annotated[bool, _TAKE_BACK] = False,
     hub: Annotated[Path | None, _HUB] = None,
     json: options.Json = False,
     journal: options.Journal = None,
@@ -135,6 +139,7 @@ def run(
         trees=not no_trees,
         tree_wait=tree_wait,
         rebind=rebind,
+        take_back=take_back,
         memory=MemoryBudget.of_process(default_memory() if memory is None else memory.limit),
         json=json,
         verbose=verbose,
@@ -143,19 +148,18 @@ def run(
     if hub is not None:
         from plsync.cli.run_hub import HubRun  # noqa: PLC0415 - few runs serve a hub
 
-        if chosen != Named() or rebind or callbacks or exec_ is not None:
+        if chosen != Named() or rebind or take_back or callbacks or exec_ is not None:
             raise typer.BadParameter(
                 "a hub has other journals and no callbacks: use it without --journal, --workspace, --rebind, "
-                "--callbacks and --exec",
+                "--take-back, --callbacks and --exec",
                 param_hint="--hub",
             )
         raise typer.Exit(HubRun(hub, run_options).run())
     config = read_config() if chosen == Named() else None
     if config is not None and config.workspaces:
-        if rebind:
-            raise typer.BadParameter(
-                "use it with --workspace or --journal: it is for one journal", param_hint="--rebind"
-            )
+        if rebind or take_back:
+            option = "--rebind" if rebind else "--take-back"
+            raise typer.BadParameter("use it with --workspace or --journal: it is for one journal", param_hint=option)
         raise typer.Exit(WorkspacesRun(config, run_options).run())
     with chosen.explained():
         _run_one(chosen, run_options)

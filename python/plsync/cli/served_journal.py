@@ -17,6 +17,7 @@ from plsync.callbacks.command import Command
 from plsync.callbacks.dispatcher import CallbackDispatcher
 from plsync.callbacks.resolve import ImportableFunctions
 from plsync.callbacks.worker import CallbackReport
+from plsync.cli import humanize
 from plsync.cli.deliveries import left_by_delivery
 from plsync.cli.disk import DiskWatch
 from plsync.cli.output import print_note
@@ -60,6 +61,8 @@ class RunOptions:
     json: bool
     verbose: bool = False
     rebind: bool = False
+    take_back: bool = False
+    """Put the records that hubs have in doubt first, and so look them up."""
 
     def functions(self) -> ImportableFunctions | None:
         """The functions of callbacks; None to call none.
@@ -182,6 +185,9 @@ class ServedJournal:
                     on_progress=reporter.progress,
                     on_turn=turn,
                 )
+                if options.take_back:
+                    number = humanize.count(journal.bundles.take_back(), "record")
+                    print_note(f"{number} taken back: each is looked up before it is sent")
                 reporter.expect(sum(journal.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
                 if options.rebind:
                     self._rebind(runner, client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -50,6 +50,8 @@ _MEANINGS: Final[dict[State, str]] = {
     "pending": "for `plsync run`",
     "leased": "now, by a sender",
     "in_doubt": "sent without a clear response; looked up before a resend",
+    "carried": "in bundles for a hub, which has not confirmed them",
+    "received": "at a hub, which delivers them",
     "held": "until `plsync retry`",
     "dead": "kept here; `plsync show ID` has the reason",
     "acked": "PromptLayer has them",
@@ -57,6 +59,9 @@ _MEANINGS: Final[dict[State, str]] = {
 
 
 _CHECK = typer.Option("--check", help="Print one line, and exit with 4 if a limit is crossed.")
+_HUB = typer.Option(
+    "--hub", metavar="DIR", help="Show the origins of this hub, and which of their bundles are missing."
+)
 _FORMAT = typer.Option("--format", metavar="FORMAT", parser=parse_format, help="text, json, or prometheus.")
 _OUTPUT = typer.Option("--output", metavar="FILE", help="Write the metrics to this file in one step.")
 
@@ -71,6 +76,7 @@ def status(
     min_free: MinFree = None,
     form: Annotated[str, _FORMAT] = "text",
     output: Annotated[Path | None, _OUTPUT] = None,
+    hub: Annotated[Path | None, _HUB] = None,
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
@@ -84,11 +90,19 @@ def status(
         plsync status
         plsync status --json
         plsync status --check --max-unsent 30m
+        plsync status --hub /srv/hub
         plsync status --format prometheus --output /var/lib/node_exporter/plsync.prom
     """
     json = json or form == "json"
     if output is not None and form != "prometheus":
         raise wrong_usage("--output", "it writes metrics; add --format prometheus")
+    if hub is not None:
+        if check or form == "prometheus" or journal is not None:
+            raise wrong_usage("--hub", "a hub has other journals: use it without --check, --journal and --format")
+        from plsync.cli.hub_status import print_hub  # noqa: PLC0415 - most journals have no hub
+
+        print_hub(hub, json=json)
+        return
     if check:
         limits = thresholds(max_unsent, max_silence, min_free, max_failures=max_failures, max_refused=max_refused)
         check_health(journal, limits, json=json)
@@ -105,7 +119,8 @@ def status(
         stats = opened.stats()
         if json:
             sender = current_sender(opened.path)
-            print_json({"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)})
+            facts = {"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)}
+            print_json(facts | {"hubs": _hubs(opened)})
             return
         exposed = [escaped(stats.exposed, "yellow")] if stats.exposed else []
         short = disk_note(opened.path)
@@ -113,6 +128,21 @@ def status(
         sender = current_sender(opened.path)
         facts, advice = _facts(opened, stats, sender), _advice(stats, left_by_delivery(opened, stats), sender)
         print_lines(stdout_console(), (*facts, Text(), *advice, *disk, *exposed))
+
+
+def _hubs(journal: Journal) -> list[dict[str, Any]]:
+    if not journal.bundles.hubs():
+        return []
+    from plsync.cli.hub_status import hubs_of  # noqa: PLC0415 - most journals have no hub
+
+    return hubs_of(journal)
+
+
+def _logs(journal: Journal) -> Iterator[Text]:
+    if journal.bundles.hubs():
+        from plsync.cli.hub_status import log_lines  # noqa: PLC0415 - most journals have no hub
+
+        yield from log_lines(journal)
 
 
 def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iterator[Text]:
@@ -124,6 +154,7 @@ def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iter
     yield labelled("records", escaped(f"{stats.records:,}{running}"))
     counted = deliveries(journal, stats)
     yield from _states(stats, counted)
+    yield from _logs(journal)
     yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))

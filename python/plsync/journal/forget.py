@@ -29,7 +29,13 @@ LIMITS: Final = (
 _NOT_SEARCHED: Final = "The disk was full, so the newest events were not searched. Run this again."
 # Digits of the largest request id.
 _LONGEST_REQUEST: Final = 19
-_SENT: Final[dict[str, Literal["yes", "unknown"]]] = {"acked": "yes", "leased": "unknown", "in_doubt": "unknown"}
+_SENT: Final[dict[str, Literal["yes", "unknown"]]] = {
+    "acked": "yes",
+    "leased": "unknown",
+    "in_doubt": "unknown",
+    "carried": "unknown",
+    "received": "unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)

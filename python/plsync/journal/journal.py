@@ -26,6 +26,8 @@ from plsync.journal.tracker import Tracker
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from plsync.journal.bundles import Bundles
+
 __all__ = ["Journal"]
 
 # Seconds between two polls for the work of another thread or process.
@@ -240,6 +242,14 @@ class Journal(JournalReader):
     def outbox(self) -> Outbox:
         """The records that wait to be sent."""
         return Outbox(self._store, Doorbell(self.path))
+
+    @property
+    def bundles(self) -> Bundles:
+        """The records that bundles carry to a hub, and the log of a hub for its origin."""
+        # Few programs use it, and each import costs the programs that record.
+        from plsync.journal.bundles import Bundles  # noqa: PLC0415
+
+        return Bundles(self._store)
 
     @property
     def followups(self) -> FollowUpQueue:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import orjson
 
 from plsync._common.clock import now_ms
-from plsync._common.native import pack_records
 from plsync.journal.record import STATES, Record, State
 from plsync.journal.servers import Server
 
@@ -18,10 +17,7 @@ if TYPE_CHECKING:
     from plsync._common import native
     from plsync.journal.doorbell import Doorbell
 
-__all__ = ["Hide", "Outbox"]
-
-Hide = Callable[["bytes | None", "bytes | None"], "tuple[bytes | None, bytes | None]"]
-"""Takes the JSON of a start and of an end, and returns both for a bundle."""
+__all__ = ["Outbox"]
 
 
 class Outbox:
@@ -42,29 +38,6 @@ class Outbox:
         """The record with this id of 16 bytes, in any state."""
         row = self._store.get(record_id)
         return None if row is None else Record(row)
-
-    def pack(
-        self,
-        scratch: str,
-        split_size: int,
-        *,
-        doubt: bool,
-        hide: Hide | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> tuple[list[native.BundleWriter], int, list[str]]:
-        """Pack all records that can leave the journal in bundles.
-
-        Args:
-            scratch: a private directory for temporary files.
-            split_size: bytes of a bundle, about.
-            doubt: mark every record as one that may have been sent.
-            hide: removes content from the start and the end of each record.
-            on_progress: called with the number of records that are done, and the number of all.
-
-        Returns:
-            The bundles, the number of calls that have not ended, and why records do not fit a bundle.
-        """
-        return pack_records(self._store, scratch, split_size, doubt=doubt, hide=hide, on_progress=on_progress)
 
     def lease(
         self,

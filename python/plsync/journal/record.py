@@ -39,10 +39,13 @@ __all__ = [
     "Usage",
 ]
 
-State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held"]
+State = Literal["pending", "leased", "in_doubt", "acked", "dead", "held", "carried", "received"]
 
 STATES: Final[tuple[State, ...]] = native.STATES
-"""The states; the index of a state is its number in docs/reference/format.md."""
+"""The states; the index of a stored state is its number in docs/reference/format.md.
+
+A record that is carried or received is stored as in doubt, with a due time that never comes.
+"""
 _MARKS: Final = {
     FLAG_CACHED: "cached",
     FLAG_LOSSY: "lossy",

@@ -45,14 +45,18 @@ class Receipt:
     dead: int
     """Records that PromptLayer refused. They are kept, and sent again only after a requeue."""
     waiting: int
-    """Records of ended calls that are still to be delivered, those in doubt included."""
+    """Records of ended calls that this machine is still to deliver, those in doubt included."""
+    carried: int = 0
+    """Records that bundles carried to a hub, which delivers them. No flush waits for them."""
 
     @classmethod
     def from_stats(cls, found: dict[str, Any]) -> Receipt:
         """The receipt of the store's statistics."""
         states = found["states"]
         waiting = states["pending"] - found["open"] + states["leased"] + states["in_doubt"]
-        return cls(journaled=found["records"], waiting=waiting, **{name: states[name] for name in _RECEIPT_STATES})
+        carried = states["carried"] + states["received"]
+        counted = {name: states[name] for name in _RECEIPT_STATES}
+        return cls(journaled=found["records"], waiting=waiting, carried=carried, **counted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,10 +351,12 @@ class Stats:
     def left(self) -> dict[str, int]:
         """The work left: records by state, ``runs``, ``callbacks``, ``followups``, and refused follow-ups.
 
-        Without zeros. Calls that are running do not count, nor do the ended calls of an agent that is running. ``runs``
-        has the unsent runs that are not calls. ``plsync run --no-trees`` holds these back, which is no work.
+        Without zeros. Calls that are running do not count, nor do the ended calls of an agent that is running. Nor do
+        records that a hub delivers. ``runs`` has the unsent runs that are not calls. ``plsync run --no-trees`` holds
+        these back, which is no work.
         """
-        work = {state: number for state, number in self.states.items() if state != "acked"}
+        done_here = ("acked", "carried", "received")
+        work = {state: number for state, number in self.states.items() if state not in done_here}
         work["pending"] = max(0, work["pending"] - self.open - self.growing)
         work["held"] = max(0, work["held"] - self.opaque)
         unsent = sum(number for state, number in self.run_states.items() if state not in ("acked", "held"))

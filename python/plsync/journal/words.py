@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Result = Literal["ok", "error", "cancelled", "cut short", "interrupted", "running"]
-Delivery = Literal["waiting", "sending", "sent", "unclear", "refused", "held", "dropped"]
+Delivery = Literal["waiting", "sending", "sent", "unclear", "refused", "held", "dropped", "carried", "received"]
 
 RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 DELIVERIES: Final[tuple[Delivery, ...]] = get_args(Delivery)
@@ -60,6 +60,8 @@ DELIVERY_OF_STATE: Final[dict[State, Delivery]] = {
     "acked": "sent",
     "dead": "refused",
     "held": "held",
+    "carried": "carried",
+    "received": "received",
 }
 # Records in these states lose their content to the quota. A waiting record becomes dead with the loss.
 _DROPPABLE: Final = ("dead", "held")

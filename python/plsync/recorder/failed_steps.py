@@ -57,4 +57,3 @@ class FailedSteps:
         self, error: BaseException, response: Any, run_id: UUID | None, parent_run_id: UUID | None, *, decision: bool
     ) -> None:
         raise NotImplementedError
-

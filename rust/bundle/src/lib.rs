@@ -39,4 +39,4 @@ pub use reader::{Bundle, Claim, Peer, Role, Verified};
 pub use seal::{Identity, Recipient};
 pub use signature::Digests;
 pub use text::is_name;
-pub use writer::{Writer, Written};
+pub use writer::{Sealed, Writer, Written};

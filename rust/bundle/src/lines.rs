@@ -143,8 +143,8 @@ pub enum Entry {
     Ack {
         /// The record.
         record: Id,
-        /// Its request id.
-        request: u64,
+        /// Its request id; `None` for a run that is not a call.
+        request: Option<u64>,
         /// When the request id arrived, in milliseconds since 1970.
         at: u64,
         /// Whether it was sent as a second trace.
@@ -208,7 +208,7 @@ impl Entry {
         let line = match self.clone() {
             Self::Received(id) => EntryLine { received: Some(id), ..line },
             Self::Ack { record, request, at, renewed } => {
-                EntryLine { ack: Some(record), request: Some(request), at: Some(at), renewed: Some(renewed), ..line }
+                EntryLine { ack: Some(record), request, at: Some(at), renewed: Some(renewed), ..line }
             }
             Self::Parked { record, held, reason, round } => EntryLine {
                 dead: (!held).then_some(record),
@@ -235,7 +235,7 @@ impl Entry {
         let read: EntryLine = from_json(line, "an entry of the log")?;
         let entry = match read {
             EntryLine { received: Some(id), .. } => Self::Received(id),
-            EntryLine { ack: Some(record), request: Some(request), at: Some(at), renewed: Some(renewed), .. } => {
+            EntryLine { ack: Some(record), request, at: Some(at), renewed: Some(renewed), .. } => {
                 Self::Ack { record, request, at, renewed }
             }
             EntryLine { dead: Some(record), reason: Some(ref reason), round: Some(round), .. } => {
@@ -517,7 +517,7 @@ mod tests {
         let (record, id) = (Hex([1; 16]), Hex([2; 32]));
         let entries = [
             Entry::Received(id),
-            Entry::Ack { record, request: 48_213_377, at: 5, renewed: false },
+            Entry::Ack { record, request: Some(48_213_377), at: 5, renewed: false },
             Entry::Parked { record, held: false, reason: "messages is \"empty\"".into(), round: 1 },
             Entry::Parked { record, held: true, reason: String::new(), round: 0 },
             Entry::Done(id),

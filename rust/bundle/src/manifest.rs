@@ -98,6 +98,9 @@ pub struct Manifest {
     /// In a bundle to a hub: the ids of earlier bundles, so that it sees which are missing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Sha>,
+    /// The numbers of the exports of these bundles, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_serials: Vec<u64>,
     /// In a bundle to an origin: which entries of the log it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpan>,
@@ -133,6 +136,11 @@ impl MemberKind {
     /// The name of a member with lines.
     pub(crate) fn numbered(self, number: usize) -> String {
         format!("{}/{number:06}.jsonl.zst", self.directory())
+    }
+
+    /// The name of the member of a prompt template.
+    pub(crate) fn prompt(sha256: Sha) -> String {
+        format!("{}/{sha256}.json", Self::Prompt.directory())
     }
 
     /// The kind of a member by its name. Names are compared and never used as paths.
@@ -197,6 +205,7 @@ impl Manifest {
             return malformed("the manifest has no such part");
         }
         if self.recent.len() > limits::RECENT
+            || self.recent_serials.len() > self.recent.len()
             || self.place.as_ref().is_some_and(|place| place.ended.len() > limits::ENDED_EPOCHS)
         {
             return malformed("a list in the manifest is too long");
@@ -257,6 +266,7 @@ impl Manifest {
             created_at,
             place: None,
             recent: Vec::new(),
+            recent_serials: Vec::new(),
             log: None,
             members: Vec::new(),
         })

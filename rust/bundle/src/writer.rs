@@ -137,49 +137,103 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds a prompt template, after all entries of the log. `content` is its JSON. Templates are in the order of their SHA-256.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] when the template is too large; the bundle is then as before. Else when the scratch file cannot be written.
+    pub fn prompt(&mut self, content: &[u8]) -> Result<()> {
+        if content.is_empty() || content.len() > limits::MEMBER {
+            return Err(Error::Unfit("a prompt template is too large"));
+        }
+        self.end_member()?;
+        self.kind = MemberKind::Prompt;
+        let sha256 = Sha::of(content);
+        let name = MemberKind::prompt(sha256);
+        self.scratch.write_all(content)?;
+        let size = content.len() as u64;
+        self.staged += size;
+        self.members.push(Member { name, size, raw: size, items: 1, sha256 });
+        Ok(())
+    }
+
+    /// Adds a line of a log, with its number.
+    ///
+    /// # Errors
+    /// When the scratch file cannot be written.
+    pub fn log_line(&mut self, line: &str) -> Result<()> {
+        self.add(MemberKind::Log, |raw| {
+            raw.extend_from_slice(line.as_bytes());
+            raw.push(b'\n');
+            Ok(())
+        })
+    }
+
+    /// Ends the bundle: nothing is added any more, and its id is known.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or the manifest breaks the format.
+    pub fn seal(mut self, mut manifest: Manifest) -> Result<Sealed> {
+        self.end_member()?;
+        manifest.members = self.members;
+        let bytes = manifest.bytes()?;
+        Ok(Sealed { scratch: self.scratch, manifest, bytes })
+    }
+
     /// Writes the bundle, encrypted if it has a recipient, and signs it. `name` is the signer's.
     ///
     /// # Errors
-    /// When a file cannot be read or written, or the manifest breaks the format.
+    /// As [`Self::seal`] and [`Sealed::write`].
     pub fn finish(
-        mut self,
-        mut manifest: Manifest,
+        self,
+        manifest: Manifest,
         name: &str,
         key: &SecretKey,
         to: Option<&Recipient>,
         output: impl Write,
     ) -> Result<Written> {
-        self.end_member()?;
-        if manifest.from != key.public().id {
+        self.seal(manifest)?.write(name, key, to, output)
+    }
+}
+
+/// A bundle whose content is fixed, and whose file is still to be written.
+pub struct Sealed {
+    scratch: File,
+    manifest: Manifest,
+    bytes: Vec<u8>,
+}
+
+impl Sealed {
+    /// The id of the bundle.
+    pub fn id(&self) -> Sha {
+        Sha::of(&self.bytes)
+    }
+
+    /// Writes the bundle, encrypted if it has a recipient, and signs it. `name` is the signer's.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or the manifest names another signer.
+    pub fn write(mut self, name: &str, key: &SecretKey, to: Option<&Recipient>, output: impl Write) -> Result<Written> {
+        if self.manifest.from != key.public().id {
             return Err(Error::Key("the manifest names another signer".into()));
         }
-        manifest.members = self.members;
-        let bytes = manifest.bytes()?;
         let mut archive = Output::new(Hashing::new(BufWriter::with_capacity(1 << 16, output)), to)?;
-        tar::append(&mut archive, NAME, bytes.len() as u64, &mut &bytes[..])?;
+        tar::append(&mut archive, NAME, self.bytes.len() as u64, &mut &self.bytes[..])?;
         self.scratch.seek(SeekFrom::Start(0))?;
         let mut staged = BufReader::with_capacity(1 << 16, self.scratch);
-        for member in &manifest.members {
+        for member in &self.manifest.members {
             tar::append(&mut archive, &member.name, member.size, &mut staged)?;
         }
         tar::finish(&mut archive)?;
         let mut hashing = archive.finish()?;
         hashing.flush()?;
         let digests = hashing.finish().0;
-        let comment = Comment {
-            kind: manifest.kind,
-            from: name.into(),
-            journal: manifest.journal,
-            to: manifest.to,
-            serial: manifest.serial,
-            part: manifest.part,
-            size: digests.size,
-            sha256: digests.sha256,
-        };
+        let Manifest { kind, journal, to, serial, part, .. } = self.manifest;
+        let (size, sha256) = (digests.size, digests.sha256);
+        let comment = Comment { kind, from: name.into(), journal, to, serial, part, size, sha256 };
         let comment = comment.line();
         // A name that no reader accepts is noticed here, and not at the other side.
         Comment::parse(&comment)?;
         let signature = signature::sign(key, &digests, &comment);
-        Ok(Written { id: Sha::of(&bytes), digests, signature })
+        Ok(Written { id: Sha::of(&self.bytes), digests, signature })
     }
 }

@@ -50,7 +50,7 @@ fn the_golden_bundles_are_read_completely() {
     verified.check(None).unwrap();
     let member = verified.open(None).unwrap().next_member().unwrap().unwrap();
     let entries = lines::log(&member.content).unwrap();
-    assert!(matches!(Entry::parse(entries[8]).unwrap(), (12, Entry::Ack { request: 70_008, .. })));
+    assert!(matches!(Entry::parse(entries[8]).unwrap(), (12, Entry::Ack { request: Some(70_008), .. })));
     assert_eq!(Card::parse(&text("hub.card")).unwrap().fingerprint(), text("hub.fingerprint").trim_end());
 }
 

@@ -83,7 +83,7 @@ fn entries_of_a_log_read_back_at_the_origin_alone() {
     let mut bundle = verified.open(None).unwrap();
     let member = bundle.next_member().unwrap().unwrap();
     let entries = lines::log(&member.content).unwrap();
-    assert!(matches!(Entry::parse(entries[0]).unwrap(), (4, Entry::Ack { request: 70_000, .. })));
+    assert!(matches!(Entry::parse(entries[0]).unwrap(), (4, Entry::Ack { request: Some(70_000), .. })));
     assert_eq!(entries.len(), 9);
     assert!(matches!(Claim::read(&written.signature, &hub(Role::Origin), &[me]), Err(Error::Role(_))));
 }

@@ -60,11 +60,15 @@ pub use spool::skipped::SkippedFile;
 pub use spool::writer_file::WriterInfo;
 pub use spool::{Durability, SYNC_EVERY, Spool};
 pub use state::{
-    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
+    CallEnd, Custody, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
     FLAG_RUN, FrameKind, Lane, ParkedState, State,
 };
 pub use store::Store;
 pub use store::backup::{BackupReport, partial_path};
+pub use store::bundles::{
+    Arrival, Arrived, BundleId, Carriable, Carriables, CarriedFollowUp, Choice, Fact, FollowUpId, Head as LogHead,
+    Hearing, Hole, HubNumber, LogId, NewBundle, Orphan, OutgoingFollowUp, Place, Word, WrittenBundle,
+};
 pub use store::callbacks::{ClaimedCallback, DueSinks, FailedCallback, SinkBacklog};
 pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
@@ -75,7 +79,7 @@ pub use store::followups::{
 };
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
-pub use store::outbox::{AckedRow, Carriable, Carriables, LeaseLimits, Limits, TREE_WAIT, TreeRest};
+pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT, TreeRest};
 pub use store::query::known::Known;
 pub use store::query::{Query, TextSearch};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};

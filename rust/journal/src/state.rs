@@ -123,6 +123,28 @@ impl State {
     }
 }
 
+/// Where a record in doubt is that bundles carried to a hub. The hub delivers it, so this journal neither looks it up nor sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Custody {
+    /// A bundle for the hub has the record, and the hub has not confirmed the bundle.
+    Carried,
+    /// The hub has confirmed a bundle that has the record.
+    Received,
+}
+
+impl Custody {
+    /// Both values, in order.
+    pub const ALL: [Self; 2] = [Self::Carried, Self::Received];
+
+    /// The name users see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Carried => "carried",
+            Self::Received => "received",
+        }
+    }
+}
+
 /// A state in which a sender leaves a record that it did not deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParkedState {

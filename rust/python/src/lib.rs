@@ -15,7 +15,7 @@ mod store;
 mod watch;
 
 use plsync_journal::{
-    CallEnd, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
+    CallEnd, Custody, FLAG_CACHED, FLAG_FORGOTTEN, FLAG_INFERRED, FLAG_LOSSY, FLAG_PRUNED, FLAG_REDACTED, FLAG_RENEWED,
     FLAG_RUN, PAGE_BYTES, State,
 };
 use pyo3::prelude::*;
@@ -75,7 +75,9 @@ mod _native {
         module.add("END_INTERRUPTED", CallEnd::Interrupted as u8)?;
         module.add("END_OK", CallEnd::Ok as u8)?;
         module.add("ENDS", PyTuple::new(py, CallEnd::ALL.map(end_name))?)?;
-        module.add("STATES", PyTuple::new(py, State::ALL.map(State::name))?)?;
+        let states =
+            State::ALL.iter().map(|state| state.name()).chain(Custody::ALL.iter().map(|custody| custody.name()));
+        module.add("STATES", PyTuple::new(py, states.collect::<Vec<_>>())?)?;
         Ok(())
     }
 }

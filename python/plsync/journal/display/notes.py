@@ -18,6 +18,8 @@ _NEXT: Final = {
     "in_doubt": "`plsync run` looks it up before it resends it",
     "held": "kept here, not sent until `plsync retry`",
     "dead": "kept here, not sent until `plsync retry`",
+    "carried": "in a bundle for a hub, which has not confirmed it",
+    "received": "at a hub, which delivers it",
 }
 _RESULTS: Final = {
     "none": ": or its end is not written yet",

@@ -132,7 +132,7 @@ pub fn write_back(sides: &Sides, acks: u8) -> (Vec<u8>, Written) {
     let mut writer = Writer::new(tempfile::tempfile().unwrap());
     for number in 0..acks {
         let entry =
-            Entry::Ack { record: Hex([number; 16]), request: 70_000 + u64::from(number), at: 5, renewed: false };
+            Entry::Ack { record: Hex([number; 16]), request: Some(70_000 + u64::from(number)), at: 5, renewed: false };
         writer.entry(4 + u64::from(number), &entry).unwrap();
     }
     let mut file = Vec::new();

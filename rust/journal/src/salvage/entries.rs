@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{ServerId, SinkId};
+use crate::store::bundles::salvage::SalvagedBundles;
 use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
 use crate::store::db::trees::{PART_END, PART_START};
@@ -46,6 +47,7 @@ pub(super) struct SalvagedEntries {
     pub(super) servers: BTreeMap<ServerId, Server>,
     /// Record in doubt -> the server that it was sent to, if that was not the bound one.
     pub(super) elsewhere: HashMap<Seq, ServerId>,
+    pub(super) bundles: SalvagedBundles,
     pub(super) meta: BTreeMap<Vec<u8>, Vec<u8>>,
     /// (writer, segment) -> the offset up to which it was ingested. If the tree is whole, a segment without a cursor was not ingested.
     pub(super) cursors: HashMap<(RecordId, u32), u64>,

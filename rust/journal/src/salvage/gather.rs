@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::entries::{Location, SalvagedEntries};
 use crate::frame::array;
 use crate::ids::SinkId;
+use crate::store::bundles::carried::CarriedEntry;
 use crate::store::callbacks::{CallbackEntry, sinks};
 use crate::store::db::pages::{Page, PageEntry, Pages};
 use crate::store::db::trees::{FAILURES_COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
@@ -124,6 +125,7 @@ impl SalvagedEntries {
                 self.servers.insert(server.id, server);
             }
             b"elsewhere" => _ = self.elsewhere.insert(seq(key)?, elsewhere::read(key, value)?),
+            b"carried" | b"bundles" | b"bundle_rows" | b"hubs" | b"returns" => self.bundles.take(tree, key, value)?,
             b"labels" => {
                 let target = sealed_target(key, value)?;
                 self.labels.entry(target).or_default().push(key.to_vec());
@@ -177,6 +179,8 @@ impl SalvagedEntries {
                 self.acks.entry(number).or_insert(ack);
             } else if let Some(server) = elsewhere::read(key, value) {
                 self.elsewhere.entry(number).or_insert(server);
+            } else if let Some(hubs) = CarriedEntry::read(key, value) {
+                self.bundles.carried.entry(number).or_insert(hubs);
             } else if let Some(record) = sealed_target(key, value) {
                 self.ack_order.entry(number.0).or_insert(record);
             }

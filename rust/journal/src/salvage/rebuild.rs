@@ -1,6 +1,6 @@
 //! Writes the gathered entries into the new journal, record by record in their old order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::entries::SalvagedEntries;
 use super::report::SalvageReport;
@@ -33,6 +33,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
     copy_names(store, found, report)?;
     copy_servers(store, found, report)?;
     let mut acked = HashMap::new();
+    let mut numbers = BTreeMap::new();
     for batch in seqs.chunks(BATCH) {
         let done = store.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
@@ -48,6 +49,9 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
         })?;
         let (done, written) = done;
         let is_acked = |old: &Seq| found.acks.get(old).is_some_and(|ack| ack.is_of_call());
+        if !found.bundles.is_empty() {
+            numbers.extend(written.iter().copied());
+        }
         acked.extend(written.into_iter().filter(|(old, _)| is_acked(old)));
         report.events += done.events;
         report.acks += done.acks;
@@ -63,6 +67,7 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
         report.add_loss("the command that receives every request id: it receives only new request ids".into());
     }
     order_acks(store, found, &acked)?;
+    found.bundles.copy(store, &numbers)?;
     store.db().write(servers::recount)?;
     copy_request_followups(store, found, report)
 }
@@ -226,6 +231,7 @@ fn write(
     if let Some(server) = server {
         elsewhere::put(change.txn, change.trees, seq, server)?;
     }
+    found.bundles.copy_carried(change, old, seq)?;
     if !row.is_forgotten() {
         copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
     }

@@ -17,8 +17,9 @@ use crate::spool::segment::list;
 use crate::spool::segment::segment_path;
 use crate::spool::skipped::SkippedFile;
 use crate::spool::writer_file::observe;
-use crate::state::{FLAG_FORGOTTEN, FLAG_PRUNED, State};
+use crate::state::{Custody, FLAG_FORGOTTEN, FLAG_PRUNED, State};
 use crate::store::Store;
+use crate::store::bundles::returns;
 use crate::store::callbacks::EntryKey;
 use crate::store::db::Pace;
 use crate::store::db::copy::has_leftovers;
@@ -48,6 +49,8 @@ pub struct ForgottenRecord {
     pub request_id: Option<RequestId>,
     /// Its state before.
     pub state: State,
+    /// Where it was, if bundles carried it to a hub.
+    pub custody: Option<Custody>,
     /// Whether it was forgotten before, so that nothing was left to remove.
     pub was_forgotten: bool,
     /// Whether its call was still running. Its end is not stored when it comes.
@@ -311,6 +314,7 @@ fn forget_one(change: &mut Change, seq: Seq, labels: &[Vec<u8>]) -> Result<Forgo
         id: before.id,
         request_id,
         state: before.state,
+        custody: before.custody(),
         was_forgotten: before.is_forgotten(),
         is_running: before.ended == CallEnd::No,
         events: 0,
@@ -357,6 +361,7 @@ fn forget_one(change: &mut Change, seq: Seq, labels: &[Vec<u8>]) -> Result<Forgo
         record.events += 1;
     }
     change.counts.opaque = change.counts.opaque.saturating_sub(u64::from(is_opaque));
+    returns::forget(change.txn, change.trees, seq)?;
     change.update(seq, |row| row.flags |= FLAG_FORGOTTEN | FLAG_PRUNED)?;
     Ok(record)
 }

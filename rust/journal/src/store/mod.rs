@@ -3,6 +3,7 @@
 //! Every change is one synchronous transaction over data, state and work lists, so these always agree.
 
 pub(crate) mod backup;
+pub(crate) mod bundles;
 pub(crate) mod callbacks;
 pub(crate) mod check;
 pub(crate) mod db;

@@ -17,7 +17,7 @@ use crate::spool::early_failures;
 use crate::spool::segment::{list, segment_path};
 use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
-use crate::state::State;
+use crate::state::{Custody, State};
 use crate::{Millis, Result, Seq, WriterInfo, layout};
 
 /// How many reports of damage are shown.
@@ -38,6 +38,8 @@ pub struct Stats {
     pub open: u64,
     /// Calls by state, in the order of [`State::ALL`].
     pub states: [u64; State::ALL.len()],
+    /// Calls that were carried to a hub, and calls that it has received.
+    pub custody: [u64; Custody::ALL.len()],
     /// Runs that are not calls: chains, tools and retrievers.
     pub runs: u64,
     /// Such runs without an end.
@@ -207,6 +209,13 @@ fn store_stats(txn: &RoTxn, trees: &Trees) -> Result<Stats> {
         ..Stats::default()
     };
     (stats.growing, stats.growing_runs) = count_growing(txn, trees, Millis::now())?;
+    stats.custody = counts.custody;
+    for (states, carried) in
+        [(&mut stats.states, counts.custody.iter().sum()), (&mut stats.run_states, counts.carried_runs)]
+    {
+        let in_doubt = &mut states[State::InDoubt as usize];
+        *in_doubt = in_doubt.saturating_sub(carried);
+    }
     let dead = &mut stats.states[State::Dead as usize];
     *dead = dead.saturating_sub(counts.forgotten_unsent);
     stats.callbacks_dead = backlog::count_dead(txn, trees)?;

@@ -6,23 +6,30 @@ use std::sync::Mutex;
 
 use plsync_bundle::lines::{self, Entry};
 use plsync_bundle::manifest::MemberKind;
-use plsync_bundle::{Claim, Error, Identity, KeyId, Manifest, Peer, PublicKey, Role, Verified};
-use plsync_journal::Access;
+use plsync_bundle::{Claim, Content, Error, Id, Identity, KeyId, Manifest, Peer, PublicKey, Role, Sha, Verified};
+use plsync_journal::{
+    Access, Arrival, CarriedFollowUp, Error as JournalError, Hearing, HubNumber, Millis, Op, Place, RecordId,
+    RequestId, Store as Journal, Word,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::new_file;
 use super::records::import;
-use crate::errors::bundle_to_python;
+use crate::errors::{OrRaise, bundle_to_python};
 use crate::handover;
+use crate::store::Store;
+
+/// Entries of one transaction.
+const BATCH: usize = 1000;
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct SignedBundle {
     verified: Mutex<Verified<File>>,
     identity: Option<Identity>,
     manifest: Manifest,
-    id: String,
+    id: Sha,
     is_encrypted: bool,
 }
 
@@ -62,7 +69,7 @@ pub(crate) fn open_bundle(
         let mut verified = claim.admit(&mut medium, copy)?;
         let manifest = verified.check(identity.as_ref())?;
         let bundle = verified.open(identity.as_ref())?;
-        let (id, is_encrypted) = (bundle.id.to_string(), bundle.is_encrypted);
+        let (id, is_encrypted) = (bundle.id, bundle.is_encrypted);
         Ok(SignedBundle { identity, manifest, id, is_encrypted, verified: Mutex::new(verified) })
     };
     py.detach(open).map_err(|error: Error| bundle_to_python(py, &error))
@@ -81,7 +88,7 @@ impl SignedBundle {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (peer, comment, fields) = (&verified.peer, &verified.comment, PyDict::new(py));
-        fields.set_item("id", &self.id)?;
+        fields.set_item("id", self.id.to_string())?;
         fields.set_item("kind", comment.kind.name())?;
         fields.set_item("from", &peer.name)?;
         fields.set_item("key_id", peer.key.id.to_string())?;
@@ -125,41 +132,195 @@ impl SignedBundle {
         import(py, &path, &mut verified, self.identity.as_ref(), on_progress.as_ref())
     }
 
-    /// The entries of the log: acks as record id and request id; refused and held records as record id, held, and reason.
-    #[allow(clippy::type_complexity)] // as the stub has it
-    fn entries(&self, py: Python<'_>) -> PyResult<(Vec<([u8; 16], u64)>, Vec<([u8; 16], bool, String)>)> {
-        let (mut acks, mut parked) = (Vec::new(), Vec::new());
-        let mut read = || {
-            let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let mut bundle = verified.open(self.identity.as_ref())?;
-            while let Some(member) = bundle.next_member()? {
-                if member.kind != MemberKind::Log {
-                    continue;
+    /// The records that may have been sent, or that a person sent again: id, doubt and round.
+    fn marked(&self, py: Python<'_>) -> PyResult<Vec<([u8; 16], bool, u32)>> {
+        let mut found = Vec::new();
+        let read = || {
+            self.each_record(|record| {
+                if record.header.doubt || record.header.round > 0 {
+                    found.push((record.header.id.0, record.header.doubt, record.header.round));
                 }
-                for line in lines::log(&member.content)? {
-                    match Entry::parse(line)?.1 {
-                        Entry::Ack { record, request, .. } => acks.push((record.0, request)),
-                        Entry::Parked { record, held, reason, .. } => parked.push((record.0, held, reason)),
-                        Entry::Received(_) | Entry::Done(_) | Entry::Refused { .. } => {}
-                    }
-                }
-            }
-            Ok(())
+                Ok(())
+            })
         };
-        py.detach(&mut read).map_err(|error: Error| bundle_to_python(py, &error))?;
-        Ok((acks, parked))
+        py.detach(read).map_err(|error| bundle_to_python(py, &error))?;
+        Ok(found)
+    }
+
+    /// Queues the follow-ups in the journal of a hub. Returns how many are new.
+    fn take_followups(&self, py: Python<'_>, store: &Store) -> PyResult<u64> {
+        let (mut failed, mut new) = (None, 0);
+        let take = || {
+            self.each_member(MemberKind::Followups, |member| {
+                let followups = lines::follow_ups(&member.content)?;
+                for batch in followups.chunks(BATCH) {
+                    let batch: Vec<_> = batch.iter().map(carried_followup).collect();
+                    new += keep(store.journal().take_followups(&batch), &mut failed)?;
+                }
+                Ok(())
+            })
+        };
+        let taken = py.detach(take);
+        raise(py, failed, taken)?;
+        Ok(new)
+    }
+
+    /// Notes in the journal of a hub that the bundle is there. Returns whether the journal was put back from a copy.
+    fn arrive(&self, py: Python<'_>, store: &Store) -> PyResult<bool> {
+        let manifest = &self.manifest;
+        let serials = manifest.recent_serials.iter().copied().chain(std::iter::repeat(0));
+        let arrival = Arrival {
+            id: self.id.0,
+            serial: manifest.serial,
+            part: manifest.part,
+            place: manifest.place.as_ref().map(|place| Place {
+                epoch: place.epoch.0,
+                number: place.number,
+                chain: place.chain.0,
+                ended: place.ended.iter().map(|epoch| epoch.0).collect(),
+                ..Place::default()
+            }),
+            recent: manifest.recent.iter().map(|id| id.0).zip(serials).collect(),
+        };
+        py.detach(|| store.journal().arrive(&arrival)).or_raise(py)
+    }
+
+    /// Applies the log to the journal of its origin. `hub` is the number of the signer there.
+    fn apply_log<'py>(&self, py: Python<'py>, store: &Store, hub: u32) -> PyResult<Bound<'py, PyDict>> {
+        let mut failed = None;
+        let applied = py.detach(|| self.read_log(store.journal(), HubNumber(hub), &mut failed));
+        let hearing = raise(py, failed, applied)?;
+        let fields = PyDict::new(py);
+        let refused: Vec<_> = hearing.refused.iter().map(|(id, reason)| (id.0, reason.as_str())).collect();
+        fields.set_item("entries", hearing.entries)?;
+        fields.set_item("joins", hearing.joins)?;
+        fields.set_item("acked", hearing.acked)?;
+        fields.set_item("refused", refused)?;
+        fields.set_item("received", hearing.received)?;
+        fields.set_item("unknown", hearing.unknown)?;
+        fields.set_item("unknown_bundles", hearing.unknown_bundles)?;
+        fields.set_item("conflicts", hearing.conflicts)?;
+        fields.set_item("early", hearing.early)?;
+        fields.set_item("done", hearing.done)?;
+        fields.set_item("followups_refused", hearing.followups_refused)?;
+        Ok(fields)
+    }
+
+    /// The prompt templates, as JSON.
+    fn prompts(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
+        let mut found = Vec::new();
+        let read = || {
+            self.each_member(MemberKind::Prompt, |member| {
+                found.push(member.content.clone());
+                Ok(())
+            })
+        };
+        py.detach(read).map_err(|error: Error| bundle_to_python(py, &error))?;
+        Ok(found)
     }
 }
 
 impl SignedBundle {
     fn each_record(&self, mut work: impl FnMut(&lines::Record) -> Result<(), Error>) -> Result<(), Error> {
+        self.each_member(MemberKind::Records, |member| member.records()?.iter().try_for_each(&mut work))
+    }
+
+    fn each_member(&self, kind: MemberKind, mut work: impl FnMut(&Content) -> Result<(), Error>) -> Result<(), Error> {
+        if !self.manifest.members.iter().any(|member| MemberKind::of(&member.name) == Some(kind)) {
+            return Ok(());
+        }
         let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut bundle = verified.open(self.identity.as_ref())?;
         while let Some(member) = bundle.next_member()? {
-            if member.kind == MemberKind::Records {
-                member.records()?.iter().try_for_each(&mut work)?;
+            if member.kind == kind {
+                work(&member)?;
             }
         }
         Ok(())
+    }
+
+    fn read_log(&self, journal: &Journal, hub: HubNumber, failed: &mut Option<JournalError>) -> Result<Hearing, Error> {
+        let span = self.manifest.log.ok_or_else(|| Error::Malformed("the bundle has no log".into()))?;
+        let place = keep(journal.enter_epoch(hub, span.epoch.0), failed)?;
+        // A log joins where its hash is the one that was read before.
+        let (mut number, mut chain, mut joins) = (span.after, span.chain, false);
+        let is_at = |number: u64, chain: Id| {
+            place.as_ref().is_some_and(|place| (place.number, place.chain) == (number, chain.0))
+        };
+        joins |= is_at(number, chain);
+        self.each_member(MemberKind::Log, |member| {
+            for line in lines::log(&member.content)? {
+                (number, chain) = (number + 1, lines::chain(chain, line));
+                joins |= is_at(number, chain);
+            }
+            Ok(())
+        })?;
+        let mut hearing = Hearing::new(hub, joins);
+        let (mut at, mut end) = ((span.after, span.chain), (span.after, span.chain));
+        self.each_member(MemberKind::Log, |member| {
+            for lines in lines::log(&member.content)?.chunks(BATCH) {
+                let words: Vec<Word> = lines.iter().map(|line| word(line)).collect::<Result<_, _>>()?;
+                keep(journal.apply_log(&mut hearing, &words), failed)?;
+                for line in lines {
+                    at = (at.0 + 1, lines::chain(at.1, line));
+                    let held_at = hearing.held_at.map_or(u64::MAX, |entries| span.after + entries);
+                    if at.0 <= held_at {
+                        end = at;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let known = keep(journal.place(hub), failed)?.unwrap_or_default();
+        let mut place = Place { serial: known.serial.max(self.manifest.serial), at: Millis::now(), ..known };
+        if joins && end.0 > place.number {
+            (place.number, place.chain) = (end.0, end.1.0);
+        }
+        keep(journal.set_place(hub, &place), failed)?;
+        Ok(hearing)
+    }
+}
+
+/// Keeps an error of the journal, which keeps its class, and ends the reading of the bundle.
+fn keep<T>(done: plsync_journal::Result<T>, failed: &mut Option<JournalError>) -> Result<T, Error> {
+    done.map_err(|error| {
+        *failed = Some(error);
+        Error::Unfit("the journal failed")
+    })
+}
+
+fn raise<T>(py: Python<'_>, failed: Option<JournalError>, done: Result<T, Error>) -> PyResult<T> {
+    match failed {
+        Some(error) => Err(error).or_raise(py),
+        None => done.map_err(|error| bundle_to_python(py, &error)),
+    }
+}
+
+fn word(line: &[u8]) -> Result<Word, Error> {
+    Ok(match Entry::parse(line)?.1 {
+        Entry::Received(id) => Word::Received(id.0),
+        Entry::Ack { record, request, .. } => Word::Ack { record: RecordId(record.0), request: request.map(RequestId) },
+        Entry::Parked { record, held, reason, round } => {
+            Word::Parked { record: RecordId(record.0), is_held: held, reason, round }
+        }
+        Entry::Done(id) => Word::Done(id.0),
+        Entry::Refused { id, reason } => Word::Refused { id: id.0, reason },
+    })
+}
+
+fn carried_followup(followup: &lines::FollowUp) -> CarriedFollowUp {
+    let header = &followup.header;
+    CarriedFollowUp {
+        id: header.id.0,
+        record: RecordId(header.record.0),
+        request: header.request.map(RequestId),
+        op: match header.op {
+            lines::Op::Score => Op::Score,
+            lines::Op::Metadata => Op::Metadata,
+            lines::Op::Prompt => Op::Prompt,
+            lines::Op::Group => Op::Group,
+        },
+        queued_at: Millis(header.queued_at),
+        payload: followup.payload.to_vec(),
     }
 }

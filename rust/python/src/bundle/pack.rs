@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use plsync_bundle::lines::{Ended, RecordHeader};
 use plsync_bundle::{Draft, Error as BundleError, Packed, Writer, ids::Hex, limits};
 use plsync_journal::{
-    CallEnd, Carriable, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_REDACTED, FLAG_RUN, RecordId, Seq, State, Store as Journal,
-    StoredEvents,
+    CallEnd, Carriable, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_REDACTED, FLAG_RUN, HubNumber, RecordId, Seq, State,
+    Store as Journal, StoredEvents,
 };
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -20,7 +20,7 @@ use super::export::BundleWriter;
 use super::labels::Labelled;
 use crate::errors::{OrRaise, bundle_to_python, to_python};
 use crate::handover;
-use crate::store::Store;
+use crate::store::{Store, choice_of};
 
 /// Most threads that pack. The disk does not keep up with more.
 const THREADS: usize = 4;
@@ -58,6 +58,7 @@ struct Unit {
     members: Vec<Packed>,
     seqs: Vec<Seq>,
     doubtful: u64,
+    again: u64,
     left_out: Vec<String>,
     /// The records that were looked at.
     taken: usize,
@@ -80,28 +81,28 @@ impl Drop for Scratch {
     }
 }
 
-/// Packs all records that can leave the journal. `scratch` is a private directory. `hide` is called with the start and the end of each
-/// record, as JSON or None, and returns both for the bundle. `doubt` marks every record as one that may have been
-/// sent. `on_progress` is called with the number of records that are done and the number of all.
+/// Packs the records for a hub. `scratch` is a private directory. `hide` is called with the start and the end of each record, as JSON or
+/// None, and returns both for the bundle. `on_progress` is called with the number of records that are done and the number of all.
 ///
-/// Returns a writer for each part, the number of calls that have not ended, and why records do not fit.
+/// Returns a writer for each part, the number of calls that have not ended, and why records do not fit. The last number is of the records
+/// that earlier bundles carried.
 #[pyfunction]
-#[pyo3(signature = (store, scratch, split_size, *, doubt = false, hide = None, on_progress = None))]
+#[pyo3(signature = (store, hub, choice, scratch, split_size, *, hide = None, on_progress = None))]
 pub(crate) fn pack_records(
     py: Python<'_>,
     store: &Store,
+    hub: u32,
+    choice: &str,
     scratch: PathBuf,
     split_size: u64,
-    doubt: bool,
     hide: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
-) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>)> {
+) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>, u64)> {
     handover::require(py)?;
-    let journal = store.journal();
-    let selected = py.detach(|| journal.carriable()).or_raise(py)?;
+    let (journal, choice) = (store.journal(), choice_of(choice)?);
+    let selected = py.detach(|| journal.carriable(HubNumber(hub), choice)).or_raise(py)?;
     let packing = Packing {
         journal,
-        doubt,
         // Parts end between units.
         unit: split_size.min(limits::FULL_MEMBER as u64),
         hide: hide.as_ref(),
@@ -110,12 +111,13 @@ pub(crate) fn pack_records(
         changed: Condvar::new(),
     };
     let mut parts = Parts { scratch: &scratch, split_size, written: Vec::new() };
-    let mut left_out = Vec::new();
+    let (mut left_out, mut again) = (Vec::new(), 0);
     let total = selected.records.len();
     let packed = py.detach(|| {
         packing.run(&mut |unit, done| {
             let Some(unit) = unit else { return report(on_progress.as_ref(), done, total) };
             left_out.extend(unit.left_out.iter().take(REASONS.saturating_sub(left_out.len())).cloned());
+            again += unit.again;
             parts.add(unit)
         })
     });
@@ -123,7 +125,7 @@ pub(crate) fn pack_records(
         Ok(()) => {
             let writers = parts.written.into_iter();
             let writers = writers.map(|part| BundleWriter::packed(part.writer, part.scratch, part.seqs, part.doubtful));
-            Ok((writers.collect(), selected.running, left_out))
+            Ok((writers.collect(), selected.running, left_out, again))
         }
         Err(Failure::Journal(error)) => Err(to_python(py, &error)),
         Err(Failure::Bundle(error)) => Err(bundle_to_python(py, &error)),
@@ -196,7 +198,6 @@ struct Made {
 
 struct Packing<'s> {
     journal: &'s Journal,
-    doubt: bool,
     /// Bytes of the events and headers of a unit.
     unit: u64,
     /// Removes content from the events.
@@ -315,15 +316,21 @@ impl Packing<'_> {
         let mut unit = Unit { taken: selected.len(), ..Unit::default() };
         let seqs: Vec<_> = selected.iter().map(|record| record.seq).collect();
         let mut records = selected.iter();
-        self.journal.stored_events(&seqs, |events| {
-            let is_doubtful = records.next().is_some_and(|record| record.doubt);
-            self.add(&events, is_doubtful, draft, &mut unit)
+        self.journal.stored_events(&seqs, |events| match records.next() {
+            Some(record) => self.add(&events, record, draft, &mut unit),
+            None => Ok(()),
         })?;
         unit.members.extend(draft.finish()?);
         Ok(unit)
     }
 
-    fn add(&self, events: &StoredEvents, doubt: bool, draft: &mut Draft, unit: &mut Unit) -> Result<(), Failure> {
+    fn add(
+        &self,
+        events: &StoredEvents,
+        record: &Carriable,
+        draft: &mut Draft,
+        unit: &mut Unit,
+    ) -> Result<(), Failure> {
         let is_waiting = matches!(events.state, State::Pending | State::InDoubt);
         if !is_waiting || events.flags & (FLAG_PRUNED | FLAG_FORGOTTEN) != 0 {
             return Ok(());
@@ -341,7 +348,6 @@ impl Packing<'_> {
             unit.left_out.push(format!("{}: {damage}", uuid(events.id)));
             return Ok(());
         }
-        let doubt = doubt || self.doubt;
         let hidden = match self.hide.map(|hide| hidden(hide, events)).transpose()? {
             Some(Err(reason)) => {
                 unit.left_out.push(format!("{}: {reason}", uuid(events.id)));
@@ -370,15 +376,16 @@ impl Packing<'_> {
                 model,
                 start: None,
                 end: None,
-                doubt,
-                round: 0,
+                doubt: record.doubt,
+                round: record.round,
             };
             draft.record(header, start, end)
         }) {
             Ok(full) => {
                 unit.members.extend(full);
                 unit.seqs.push(events.seq);
-                unit.doubtful += u64::from(doubt);
+                unit.doubtful += u64::from(record.doubt);
+                unit.again += u64::from(record.is_again);
             }
             Err(BundleError::Unfit(reason)) => unit.left_out.push(format!("{}: {reason}", uuid(events.id))),
             Err(error) => return Err(error.into()),

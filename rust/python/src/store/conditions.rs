@@ -1,6 +1,6 @@
 //! The conditions of a query, as `python/plsync/journal/filters.py` passes them.
 
-use plsync_journal::{CallEnd, Lane, Millis, Query, State, TextSearch as Search};
+use plsync_journal::{CallEnd, Custody, Lane, Millis, Query, State, TextSearch as Search};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -21,7 +21,14 @@ pub(super) fn query(conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Query> {
                 let groups: Vec<Vec<Label>> = value.extract()?;
                 query.any_labels = groups.into_iter().map(labels).collect::<PyResult<_>>()?;
             }
-            "states" => query.states = numbers(&value, state)?,
+            "states" => {
+                for number in value.extract::<Vec<u8>>()? {
+                    match custody(number) {
+                        Some(custody) => query.custodies.push(custody),
+                        None => query.states.push(state(number)?),
+                    }
+                }
+            }
             "ended" => query.ended = numbers(&value, end)?,
             "lanes" => query.lanes = numbers(&value, |lane| Ok(Lane(lane)))?,
             "since" => query.since = Some(Millis(value.extract()?)),
@@ -42,6 +49,12 @@ fn numbers<T>(value: &Bound<'_, PyAny>, read: impl Fn(u8) -> PyResult<T>) -> PyR
 
 fn labels(found: Vec<Label>) -> PyResult<Vec<(u8, Vec<u8>)>> {
     found.into_iter().map(|(kind, value)| Ok((label_kind(&kind)?, value))).collect()
+}
+
+/// The custody of a number behind the numbers of the stored states.
+fn custody(number: u8) -> Option<Custody> {
+    let at = usize::from(number).checked_sub(State::ALL.len())?;
+    Custody::ALL.get(at).copied()
 }
 
 pub(super) fn state(number: u8) -> PyResult<State> {

@@ -3,6 +3,7 @@
 //! This file opens and reads the journal. The other files have the names of their Python modules in `python/plsync/journal/`:
 //! `outbox.rs`, `followups.rs`, `callbacks.rs`. `maintenance.rs` has the methods for the journal as a whole.
 
+mod bundles;
 mod callbacks;
 mod conditions;
 mod followups;
@@ -21,6 +22,7 @@ use pyo3::types::PyDict;
 
 use crate::errors::OrRaise;
 use crate::handover;
+pub(crate) use bundles::choice_of;
 pub(crate) use callbacks::{CallbackQueue, ClaimedCallback, FailedCallback};
 pub(crate) use conditions::TextSearch;
 use conditions::{label_kind, state};

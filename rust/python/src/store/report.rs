@@ -3,9 +3,9 @@
 //! A dict has the keys of the dataclass. A test compares the two, and the compiler compares the keys with the journal's structs.
 
 use plsync_journal::{
-    BackupReport, CheckReport, CompactReport, Damage, ForgetReport, ForgottenRecord, IngestReport, Millis, Problem,
-    Quota, SalvageReport, Server, ServerStats, ShareReport, SinkBacklog, SkippedFile, State, Stats, UnreadableFile,
-    Withdrawn, WriterInfo,
+    BackupReport, CheckReport, CompactReport, Custody, Damage, ForgetReport, ForgottenRecord, IngestReport, Millis,
+    Problem, Quota, SalvageReport, Server, ServerStats, ShareReport, SinkBacklog, SkippedFile, State, Stats,
+    UnreadableFile, Withdrawn, WriterInfo,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -50,9 +50,11 @@ report!(Stats {
     followups_sent, followup_error, lmdb_bytes, used_bytes, raw_bytes, stored_bytes, forgotten, forgetting, read_only, waiting_events, failures, last_failure,
     damaged, damage, exposed, last_run, disk_free, runs, open_runs, growing, growing_runs,
 } except {
-    states, run_states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
+    states, custody, run_states, segments, spool_bytes, pruned_acked, pruned_unsent, quota, skipped, writers, oldest_unsent, servers
 } with |py| {
-    "states": std::iter::zip(State::ALL.map(State::name), states).into_py_dict(py)?,
+    "states": std::iter::zip(State::ALL.map(State::name), states)
+        .chain(std::iter::zip(Custody::ALL.map(Custody::name), custody))
+        .into_py_dict(py)?,
     "run_states": std::iter::zip(State::ALL.map(State::name), run_states).into_py_dict(py)?,
     "spool": [("segments", segments), ("bytes", spool_bytes)].into_py_dict(py)?,
     "pruned": pruned_acked,
@@ -82,11 +84,11 @@ report!(ForgetReport { followups, frames, before, after, has_leftovers, lacks_ro
     "unreadable": dicts(py, unreadable)?,
 });
 report!(ForgottenRecord { was_forgotten, is_running, events, labels, followups, callbacks }
-    except { id, request_id, state } with |py|
+    except { id, request_id, state, custody } with |py|
 {
     "id": PyBytes::new(py, &id.0),
     "request_id": request_id.map(|request| request.0),
-    "state": state.name(),
+    "state": custody.map_or(state.name(), Custody::name),
 });
 report!(UnreadableFile { name, bytes });
 report!(BackupReport { bytes, segments, digest } except { check, skipped } with |py| {

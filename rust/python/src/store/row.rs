@@ -1,6 +1,6 @@
 //! `Row`: a record as stored.
 
-use plsync_journal::Row as StoredRow;
+use plsync_journal::{Row as StoredRow, State};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -31,7 +31,8 @@ impl Row {
 
     #[getter]
     fn state(&self) -> u8 {
-        self.stored.state as u8
+        // Behind the stored states, as in STATES.
+        self.stored.custody().map_or(self.stored.state as u8, |custody| State::ALL.len() as u8 + custody as u8)
     }
 
     #[getter]
@@ -130,7 +131,7 @@ impl Row {
 
     #[getter]
     fn not_before(&self) -> Option<u64> {
-        Some(self.stored.not_before.0).filter(|at| *at > 0)
+        Some(self.stored.not_before.0).filter(|at| *at > 0 && self.stored.custody().is_none())
     }
 }
 

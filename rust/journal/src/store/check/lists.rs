@@ -10,7 +10,7 @@ use crate::store::outbox::ack_order;
 use crate::store::records::counts::Counts;
 use crate::store::records::quota;
 use crate::store::records::transition::load;
-use crate::store::{followups, servers};
+use crate::store::{bundles, followups, servers};
 use crate::{RecordId, Result};
 
 /// Checks the lengths of trees and counters. Together with the check of each record, equal lengths prove that every record is in
@@ -50,6 +50,9 @@ pub(super) fn check_lists(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) 
     }
     for problem in servers::check::problems(txn, trees)? {
         report.add("the servers".to_owned(), problem, "the records and their request ids");
+    }
+    for problem in bundles::check::problems(txn, trees)? {
+        report.add("the bundles".to_owned(), problem, "the records and their request ids");
     }
     report.notes.extend(servers::check::repeated_ids(txn, trees)?);
     check_ack_order(txn, trees, report)?;

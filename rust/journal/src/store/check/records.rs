@@ -36,6 +36,10 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
         counted.forgotten_unsent += u64::from(row.is_forgotten_unsent() && !row.is_run());
         counted.runs[row.state as usize] += u64::from(row.is_run());
         counted.open_runs += u64::from(row.is_run() && row.state == State::Pending && row.ended == CallEnd::No);
+        if let Some(custody) = row.custody() {
+            counted.carried_runs += u64::from(row.is_run());
+            counted.custody[custody as usize] += u64::from(!row.is_run());
+        }
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;
@@ -50,6 +54,9 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
     }
     if is_whole && (stored.runs, stored.open_runs) != (counted.runs, counted.open_runs) {
         report.add("the store".into(), "its counters of runs do not match them", "the records");
+    }
+    if is_whole && (stored.custody, stored.carried_runs) != (counted.custody, counted.carried_runs) {
+        report.add("the store".into(), "its counters of records that a hub has do not match them", "the records");
     }
     Ok(())
 }

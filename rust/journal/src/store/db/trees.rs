@@ -85,11 +85,34 @@ trees! {
     followup_work,
     /// (record or request, number) -> a follow-up that was sent.
     followups_sent,
+    /// seq -> the hubs that got a record.
+    carried,
+    /// Bundle id -> a bundle that this journal has written.
+    bundles,
+    /// (number of a bundle, first seq) -> last seq: the records of a bundle.
+    bundle_rows,
+    /// Hubs: their numbers, how far their logs were read, and their request ids for records that the journal does not have.
+    hubs,
+    /// At a hub: the log for the origin, and the facts that it has still to report.
+    returns,
 }
 
 /// Trees that a store of this format may lack, because an earlier version made it without them.
-const LATER_TREES: [&str; 8] =
-    ["ack_order", "positions", "callbacks_due", "followups", "followup_work", "followups_sent", "servers", "elsewhere"];
+const LATER_TREES: [&str; 13] = [
+    "ack_order",
+    "positions",
+    "callbacks_due",
+    "followups",
+    "followup_work",
+    "followups_sent",
+    "servers",
+    "elsewhere",
+    "carried",
+    "bundles",
+    "bundle_rows",
+    "hubs",
+    "returns",
+];
 
 /// Whether an earlier version made the store without some of the trees.
 pub(crate) fn lacks_later_trees(env: &Env<WithoutTls>, txn: &RoTxn) -> Result<bool> {

@@ -194,7 +194,7 @@ pub(crate) fn refuse_bare(txn: &mut RwTxn, trees: &Trees, reason: &str) -> Resul
 }
 
 /// Makes a follow-up dead, with the reason.
-fn refuse(
+pub(crate) fn refuse(
     txn: &mut RwTxn,
     trees: &Trees,
     queue: Queue,
@@ -269,7 +269,7 @@ fn find(txn: &RoTxn, trees: &Trees, target: Target) -> Result<Option<Queue>> {
 }
 
 /// The entry under a key, if it can be read.
-fn stored(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Option<FollowUpEntry>> {
+pub(crate) fn stored(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Option<FollowUpEntry>> {
     Ok(trees.followups.get(txn, key)?.and_then(|value| FollowUpEntry::decode(key, value).ok()))
 }
 
@@ -285,7 +285,13 @@ fn targets(txn: &RoTxn, trees: &Trees, queue: Queue) -> Result<(Option<RecordId>
     })
 }
 
-fn read(txn: &RoTxn, trees: &Trees, queue: Queue, key: FollowUpKey, entry: FollowUpEntry) -> Result<FollowUp> {
+pub(crate) fn read(
+    txn: &RoTxn,
+    trees: &Trees,
+    queue: Queue,
+    key: FollowUpKey,
+    entry: FollowUpEntry,
+) -> Result<FollowUp> {
     let (record, request) = targets(txn, trees, queue)?;
     Ok(FollowUp {
         key,

@@ -78,11 +78,7 @@ impl Store {
         self.db().write(|txn, trees| {
             servers::note_use(txn, trees, now)?;
             for SentFollowUp { key, status } in done {
-                let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, trees, key)?) else { continue };
-                queue.change(txn, trees, |txn| remove(txn, trees, key))?;
-                if !is_pruned(txn, trees, queue) {
-                    put_sent(txn, trees, key, &SentEntry::of(entry, *status, now))?;
-                }
+                store_sent(txn, trees, key, *status, now)?;
             }
             Ok(())
         })
@@ -128,6 +124,16 @@ pub(super) fn read(txn: &RoTxn, trees: &Trees, queue: Queue, key: FollowUpKey, e
         queued_at: entry.queued_at,
         last_error: String::new(),
     })
+}
+
+/// Makes a follow-up a sent one. Returns whether there is one under this key that was not sent.
+pub(crate) fn store_sent(txn: &mut RwTxn, trees: &Trees, key: &FollowUpKey, status: u16, now: Millis) -> Result<bool> {
+    let (Some(queue), Some(entry)) = (Queue::of(key), stored(txn, trees, key)?) else { return Ok(false) };
+    queue.change(txn, trees, |txn| remove(txn, trees, key))?;
+    if !is_pruned(txn, trees, queue) {
+        put_sent(txn, trees, key, &SentEntry::of(entry, status, now))?;
+    }
+    Ok(true)
 }
 
 /// Stores a sent follow-up. Its key must not be in `followups`.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
+use super::away::Away;
 use super::tree_wait;
 use crate::state::{Lane, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, outbox_key, parked_prefix, tail_seq};
 use crate::store::records::transition::load;
-use crate::store::servers::elsewhere::Elsewhere;
 use crate::{Error, Millis, Result, Seq};
 
 /// States whose records block the records after them in their lane.
@@ -51,11 +51,14 @@ impl Store {
     /// Whether a record with this number or a lower one is still to be delivered: closed, and not yet acked, dead or held.
     pub fn is_unsettled(&self, seq: Seq) -> Result<bool> {
         self.db().read(|txn, trees| {
-            let away = Elsewhere::load(txn, trees)?;
+            let away = Away::load(txn, trees)?;
             for state in IN_FLIGHT {
+                if state == State::InDoubt && away.is_every_record() {
+                    continue;
+                }
                 for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))? {
                     let waiting = tail_seq(entry?.0)?;
-                    if !away.has(waiting) {
+                    if !away.has(txn, trees, waiting)? {
                         if waiting <= seq {
                             return Ok(true);
                         }
@@ -129,18 +132,9 @@ impl LaneBytes {
     }
 }
 
-/// The records of a state that `parked` lists.
-pub(crate) fn parked_records(txn: &RoTxn, trees: &Trees, state: State) -> Result<Vec<Seq>> {
-    let entries = trees.parked.prefix_iter(txn, &parked_prefix(state))?;
-    entries.map(|entry| tail_seq(entry?.0)).collect()
-}
-
 /// The records in doubt at the server that the journal is bound to.
 pub(super) fn in_doubt_here(txn: &RoTxn, trees: &Trees) -> Result<Vec<Seq>> {
-    let away = Elsewhere::load(txn, trees)?;
-    let mut seqs = parked_records(txn, trees, State::InDoubt)?;
-    seqs.retain(|seq| !away.has(*seq));
-    Ok(seqs)
+    Away::load(txn, trees)?.in_doubt_here(txn, trees)
 }
 
 /// The lanes that have records in the outbox.
@@ -158,12 +152,15 @@ pub(super) fn lanes(txn: &RoTxn, trees: &Trees) -> Result<Vec<Lane>> {
 
 fn lanes_in_flight(txn: &RoTxn, trees: &Trees) -> Result<LaneSet> {
     let mut found = [false; 256];
-    // No response comes for the records in doubt elsewhere, so they block no lane.
-    let away = Elsewhere::load(txn, trees)?;
+    // No response comes here for the records that are away, so they block no lane.
+    let away = Away::load(txn, trees)?;
     for state in IN_FLIGHT {
+        if state == State::InDoubt && away.is_every_record() {
+            continue;
+        }
         for entry in trees.parked.prefix_iter(txn, &parked_prefix(state))? {
             let (key, lane) = entry?;
-            if away.has(tail_seq(key)?) {
+            if away.has(txn, trees, tail_seq(key)?)? {
                 continue;
             }
             let lane = match lane.first() {

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lanes::{LaneBytes, due_records, in_doubt_here, parked_records};
+use super::acking;
+use super::lanes::{LaneBytes, due_records, in_doubt_here};
 use super::lease_limits::{LeaseLimits, size};
+use super::parked::parked_records;
 use super::parts::in_fitting_parts;
 use super::units::Unit;
-use super::{ack_order, request_index};
-use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, ParkedState, State};
-use crate::store::callbacks::{CallbackEntry, EntryKey};
-use crate::store::db::trees::{PART_START, record_key, seq_key, with_seal};
+use crate::store::Store;
+use crate::store::bundles::{carried, next_bundle};
+use crate::store::db::trees::{PART_START, record_key};
 use crate::store::records::body;
 use crate::store::records::read::{PAGE_BYTES, read_row};
-use crate::store::records::row::{Ack, Row};
+use crate::store::records::row::Row;
 use crate::store::records::transition::{Change, load};
-use crate::store::{Store, followups, servers};
 use crate::{Millis, RequestId, Result, Seq};
 
 impl Store {
@@ -152,41 +152,7 @@ impl Store {
     fn ack_once(&self, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
-            let mut new = 0;
-            let mut number = ack_order::last(change.txn, trees)?;
-            let bound = servers::bound(change.txn, trees)?;
-            let server = bound.as_ref().map_or(ServerId::UNKNOWN, |server| server.id);
-            for &(seq, request_id) in acks {
-                let row = load(change.txn, trees, seq)?;
-                let ack = match request_id {
-                    _ if row.is_run() => Ack::of_run(change.now, server),
-                    Some(request_id) => Ack { request_id, at: change.now, server },
-                    None => continue,
-                };
-                if row.state == State::Acked {
-                    continue;
-                }
-                let row = change.update(seq, |row| {
-                    row.state = State::Acked;
-                    row.last_error.clear();
-                })?;
-                trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), ack.encode()))?;
-                if row.is_run() {
-                    continue;
-                }
-                let Ack { request_id, .. } = ack;
-                request_index::list(change.txn, trees, request_id, seq)?;
-                number += 1;
-                ack_order::list(change.txn, trees, number, seq)?;
-                if row.sink != SinkId::NONE && !row.is_forgotten() {
-                    EntryKey::owned(row.sink, seq, row.writer).put(change.txn, trees, &CallbackEntry::default())?;
-                }
-                followups::queue::release(change.txn, trees, seq)?;
-                new += 1;
-            }
-            if let Some(server) = bound {
-                servers::count_acks(change.txn, trees, server, new, change.now)?;
-            }
+            let new = acking::store(&mut change, acks)?;
             change.finish()?;
             Ok(new)
         })
@@ -248,10 +214,12 @@ impl Store {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut moved = 0;
+            let since = next_bundle(change.txn, trees)?;
             for seq in seqs {
                 let raw = trees.records.get(change.txn, &record_key(*seq, PART_START))?.is_some_and(body::is_raw);
                 let row = load(change.txn, trees, *seq)?;
                 if !raw && !row.is_pruned() && matches!(row.state, State::Dead | State::Held) {
+                    carried::start_round(change.txn, trees, *seq, since)?;
                     change.update(*seq, |row| {
                         row.state = State::Pending;
                         row.not_before = Millis::EPOCH;

@@ -43,7 +43,7 @@ pub(super) fn waiting_after(txn: &RoTxn, trees: &Trees, moment: Millis) -> Resul
 }
 
 /// The end of the wait in a key of the list.
-pub(super) fn until(key: &[u8]) -> Result<Millis> {
+pub(crate) fn until(key: &[u8]) -> Result<Millis> {
     let bytes = key.get(1..9).and_then(|bytes| bytes.try_into().ok());
     let bytes = bytes.ok_or_else(|| Error::Corrupt("a key of a growing tree is too short".into()))?;
     Ok(Millis(u64::from_be_bytes(bytes)))

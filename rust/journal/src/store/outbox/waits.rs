@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use heed::RoTxn;
 
-use super::lanes::{lanes, parked_records, waiting_records};
+use super::lanes::{lanes, waiting_records};
+use super::parked::parked_records;
 use super::tree_wait;
 use crate::state::State;
 use crate::store::Store;
@@ -20,6 +21,9 @@ impl Store {
             let mut moves = Vec::new();
             for seq in waiting_beyond(txn, trees, clock.before)? {
                 let row = load(txn, trees, seq)?;
+                if row.custody().is_some() {
+                    continue;
+                }
                 // The end of the lease marks a record that waits for the end of its tree's root.
                 let lease_until =
                     if row.is_growing() { row.lease_until } else { clock.shift(row.lease_until, longest) };

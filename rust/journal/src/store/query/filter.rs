@@ -6,7 +6,7 @@ use heed::RoTxn;
 use memchr::memmem::{find, find_iter};
 
 use super::text::TextSearch;
-use crate::state::{CallEnd, Lane, State};
+use crate::state::{CallEnd, Custody, Lane, State};
 use crate::store::db::trees::{PART_END, PART_START, Trees, label_key, record_key};
 use crate::store::records::body;
 use crate::store::records::read::read_row;
@@ -28,6 +28,8 @@ pub struct Query {
     pub lanes: Vec<Lane>,
     /// States that match; empty for any state.
     pub states: Vec<State>,
+    /// Custodies that match, of records in doubt that a hub has. With states or custodies, a record must have one of both lists.
+    pub custodies: Vec<Custody>,
     /// Ends that match; empty for any end.
     pub ended: Vec<CallEnd>,
     /// Only records that started at this moment or later.
@@ -68,7 +70,7 @@ impl Query {
 
     /// Whether the query has one label and a range of time as its only conditions.
     pub(super) fn is_one_label(&self) -> bool {
-        self.label_groups().len() == 1 && self.states.is_empty() && self.ended.is_empty() && self.lanes.is_empty()
+        self.label_groups().len() == 1 && self.has_any_state() && self.ended.is_empty() && self.lanes.is_empty()
     }
 
     /// Whether the query has no condition but on the state.
@@ -78,6 +80,29 @@ impl Query {
             && self.lanes.is_empty()
             && [self.since, self.until].iter().all(Option::is_none)
             && [self.before, self.after].iter().all(Option::is_none)
+    }
+
+    /// Whether a record may have any state.
+    pub(super) fn has_any_state(&self) -> bool {
+        self.states.is_empty() && self.custodies.is_empty()
+    }
+
+    /// Whether the state of a record matches.
+    pub(super) fn matches_state(&self, state: State, custody: Option<Custody>) -> bool {
+        self.has_any_state()
+            || match custody {
+                Some(custody) => self.custodies.contains(&custody),
+                None => self.states.contains(&state),
+            }
+    }
+
+    /// The states whose work lists have the records.
+    pub(super) fn listed_states(&self) -> Vec<State> {
+        let mut states = self.states.clone();
+        if !self.custodies.is_empty() && !states.contains(&State::InDoubt) {
+            states.push(State::InDoubt);
+        }
+        states
     }
 
     pub(super) fn range(&self) -> Range {
@@ -167,7 +192,7 @@ fn may_last(body: &[u8], least: u64) -> bool {
 /// The state row of a record whose state and labels match the query.
 pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> Result<Option<StateRow>> {
     let state = load(txn, trees, seq)?;
-    let wanted = (query.states.is_empty() || query.states.contains(&state.state))
+    let wanted = query.matches_state(state.state, state.custody())
         && (query.ended.is_empty() || query.ended.contains(&state.ended))
         && (query.lanes.is_empty() || query.lanes.contains(&state.lane))
         && (query.runs || !state.is_run());

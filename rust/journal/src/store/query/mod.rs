@@ -13,7 +13,7 @@ use std::ops::Bound;
 
 use heed::RoTxn;
 
-use crate::state::State;
+use crate::state::{Custody, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, label_key, label_prefix, seq_key, tail_seq};
 use crate::store::outbox::request_index;
@@ -57,14 +57,9 @@ impl Store {
             return Ok(None);
         }
         self.db().read(|txn, trees| {
-            if query.is_everything() {
-                let counts = Counts::load(txn, trees)?;
-                let of = |state: &State| {
-                    let runs = if query.runs { 0 } else { counts.runs[*state as usize] };
-                    counts.states[*state as usize].saturating_sub(runs)
-                };
-                let is_wanted = |state: &&State| query.states.is_empty() || query.states.contains(state);
-                return Ok(Some(State::ALL.iter().filter(is_wanted).map(of).sum()));
+            // No counter has the custody of runs that are not calls.
+            if query.is_everything() && (query.custodies.is_empty() || !query.runs) {
+                return Ok(Some(count_all(&Counts::load(txn, trees)?, query)));
             }
             // Every entry of the index of one label matches a query for this label alone.
             let has_runs = Counts::load(txn, trees)?.runs.iter().any(|runs| *runs > 0);
@@ -193,6 +188,21 @@ impl Store {
             Ok((longest + 1).min(32))
         })
     }
+}
+
+/// The number of records with the query's states, which are its only condition.
+fn count_all(counts: &Counts, query: &Query) -> u64 {
+    let carried_runs = if query.runs { counts.carried_runs } else { 0 };
+    let of = |state: &State| {
+        let runs = if query.runs { 0 } else { counts.runs[*state as usize] };
+        let carried = if *state == State::InDoubt { counts.custody.iter().sum::<u64>() + carried_runs } else { 0 };
+        counts.states[*state as usize].saturating_sub(runs).saturating_sub(carried)
+    };
+    let here: u64 = State::ALL.iter().filter(|state| query.matches_state(**state, None)).map(of).sum();
+    let of = |custody: &Custody| counts.custody[*custody as usize];
+    let carried: u64 =
+        Custody::ALL.iter().filter(|custody| query.matches_state(State::InDoubt, Some(**custody))).map(of).sum();
+    here + carried + if query.has_any_state() { carried_runs } else { 0 }
 }
 
 /// Visits the records of the narrowest index of a query, in the query's order, until `each` returns false.

@@ -107,8 +107,9 @@ pub(super) fn listed(txn: &RoTxn, trees: &Trees, query: &Query) -> Result<Option
     if is_open_only(query) && counts.open <= SORT_AT_MOST {
         return Ok(Some(counts.open));
     }
-    let waiting = query.states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
-    let has_none = query.states.is_empty() || query.states.contains(&State::Acked) || waiting > SORT_AT_MOST;
+    let states = query.listed_states();
+    let waiting = states.iter().map(|state| counts.states[*state as usize]).sum::<u64>();
+    let has_none = states.is_empty() || states.contains(&State::Acked) || waiting > SORT_AT_MOST;
     Ok((!has_none).then_some(waiting))
 }
 
@@ -122,7 +123,7 @@ pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range
         return in_order(txn, trees, query, range, numbers(trees.open.iter(txn)?)?);
     }
     let mut seqs = Vec::new();
-    for state in &query.states {
+    for state in &query.listed_states() {
         if *state == State::Pending {
             seqs.extend(numbers(trees.open.iter(txn)?)?);
             seqs.extend(numbers(trees.outbox.iter(txn)?)?);

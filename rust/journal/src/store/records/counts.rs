@@ -3,7 +3,7 @@
 use heed::{RoTxn, RwTxn};
 
 use crate::frame::array;
-use crate::state::State;
+use crate::state::{Custody, State};
 use crate::store::db::trees::Trees;
 use crate::{Result, Seq};
 
@@ -11,6 +11,8 @@ const KEY: &[u8] = b"counts";
 const FIELDS: usize = 24;
 /// The counters of runs that are not calls. A store without such runs lacks the entry.
 const RUNS: &[u8] = b"runs";
+/// The counters of records that a hub has. A store without such records lacks the entry.
+const CARRIED: &[u8] = b"carried";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -48,6 +50,10 @@ pub(crate) struct Counts {
     pub(crate) runs: [u64; State::ALL.len()],
     /// The records without an end that are not calls.
     pub(crate) open_runs: u64,
+    /// Calls that were carried to a hub, and calls that it has received. They are among those in doubt.
+    pub(crate) custody: [u64; Custody::ALL.len()],
+    /// Runs that are not calls, and that were carried to a hub.
+    pub(crate) carried_runs: u64,
 }
 
 impl Counts {
@@ -60,6 +66,7 @@ impl Counts {
         let field = |at| read(bytes, at);
         let runs = trees.meta.get(txn, RUNS)?.unwrap_or_default();
         let run_field = |at| read(runs, at);
+        let carried = trees.meta.get(txn, CARRIED)?.unwrap_or_default();
         Ok(Self {
             last_seq: Seq(field(0)),
             open: field(1),
@@ -78,6 +85,8 @@ impl Counts {
             states: std::array::from_fn(|state| field(6 + state)),
             runs: std::array::from_fn(run_field),
             open_runs: run_field(State::ALL.len()),
+            custody: std::array::from_fn(|at| read(carried, at)),
+            carried_runs: read(carried, Custody::ALL.len()),
             opaque: field(12),
         })
     }
@@ -109,12 +118,22 @@ impl Counts {
         if runs.iter().any(|byte| *byte != 0) || trees.meta.get(txn, RUNS)?.is_some() {
             trees.meta.put(txn, RUNS, &runs)?;
         }
+        let carried = self.custody.iter().chain([&self.carried_runs]);
+        let carried: Vec<u8> = carried.flat_map(|field| field.to_le_bytes()).collect();
+        if carried.iter().any(|byte| *byte != 0) || trees.meta.get(txn, CARRIED)?.is_some() {
+            trees.meta.put(txn, CARRIED, &carried)?;
+        }
         Ok(())
     }
 
     /// Acked records that are not calls, and so have no request id.
     pub(crate) fn acked_runs(&self) -> u64 {
         self.runs[State::Acked as usize]
+    }
+
+    /// Records that a hub has.
+    pub(crate) fn carried(&self) -> u64 {
+        self.custody.iter().sum::<u64>() + self.carried_runs
     }
 
     pub(crate) fn of(&mut self, state: State) -> &mut u64 {

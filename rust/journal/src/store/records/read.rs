@@ -40,7 +40,7 @@ pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) ->
     };
     let server = match (ack, state.state) {
         (Some(ack), _) => servers::get(txn, trees, ack.server)?,
-        (None, State::InDoubt) => match elsewhere::get(txn, trees, seq)? {
+        (None, State::InDoubt) if state.custody().is_none() => match elsewhere::get(txn, trees, seq)? {
             Some(server) => servers::get(txn, trees, server)?,
             None => servers::bound(txn, trees)?,
         },

@@ -3,7 +3,7 @@
 use crate::checksum::crc32c_of;
 use crate::frame::array;
 use crate::ids::{ServerId, SinkId};
-use crate::state::{CallEnd, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RUN, Lane, State};
+use crate::state::{CallEnd, Custody, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RUN, Lane, State};
 use crate::store::db::trees::{seal, seq_key};
 use crate::{Error, Millis, RecordId, RequestId, Result, Seq};
 
@@ -47,6 +47,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// Where the record is, if bundles carried it to a hub that delivers it.
+    pub fn custody(&self) -> Option<Custody> {
+        custody(self.state, self.not_before)
+    }
+
     /// Bytes of its bodies.
     pub fn size(&self) -> usize {
         [&self.start, &self.end].into_iter().flatten().map(Vec::len).sum()
@@ -95,6 +100,19 @@ impl Ack {
             at: Millis(u64::from_le_bytes(array(bytes, 8))),
             server,
         })
+    }
+}
+
+/// When a carried record is due: in the year 9999. An earlier version reads the row as in doubt, and shows the moment as a date.
+pub(crate) const CARRIED: Millis = Millis(253_370_764_800_000);
+/// The same for a record that its hub has received.
+pub(crate) const RECEIVED: Millis = Millis(CARRIED.0 + 1);
+
+fn custody(state: State, not_before: Millis) -> Option<Custody> {
+    match (state, not_before) {
+        (State::InDoubt, CARRIED) => Some(Custody::Carried),
+        (State::InDoubt, RECEIVED) => Some(Custody::Received),
+        _ => None,
     }
 }
 
@@ -151,6 +169,21 @@ impl StateRow {
     /// Whether the record is a run that is not a call.
     pub(crate) fn is_run(&self) -> bool {
         self.flags & FLAG_RUN != 0
+    }
+
+    pub(crate) fn custody(&self) -> Option<Custody> {
+        custody(self.state, self.not_before)
+    }
+
+    /// Makes the record one that a hub delivers.
+    pub(crate) fn carry(&mut self, custody: Custody) {
+        self.state = State::InDoubt;
+        self.not_before = match custody {
+            Custody::Carried => CARRIED,
+            Custody::Received => RECEIVED,
+        };
+        self.lease_until = Millis::EPOCH;
+        self.last_error.clear();
     }
 
     /// Whether the record has ended and waits for the end of its tree's root, at most until `not_before`.

@@ -135,6 +135,13 @@ impl<'t, 'e> Change<'t, 'e> {
                 self.counts.open_runs = self.counts.open_runs.saturating_add_signed(by);
             }
         }
+        if let Some(custody) = row.custody() {
+            let carried = match row.is_run() {
+                true => &mut self.counts.carried_runs,
+                false => &mut self.counts.custody[custody as usize],
+            };
+            *carried = carried.saturating_add_signed(by);
+        }
         if row.is_forgotten() {
             self.counts.forgotten = self.counts.forgotten.saturating_add_signed(by);
         }

@@ -7,6 +7,7 @@ use crate::frame::array;
 use crate::ids::ServerId;
 use crate::state::State;
 use crate::store::db::trees::{Trees, server_key, with_seal, without_seal};
+use crate::store::outbox::away::Away;
 use crate::store::outbox::parked_records;
 use crate::store::records::transition::Change;
 use crate::store::{Store, followups};
@@ -165,10 +166,8 @@ fn has_sent(txn: &RoTxn, trees: &Trees, bound: &Server) -> Result<bool> {
 
 /// Records that were sent to the bound server without a clear response.
 fn unclear(txn: &RoTxn, trees: &Trees) -> Result<Vec<Seq>> {
-    let away = elsewhere::Elsewhere::load(txn, trees)?;
     let mut seqs = parked_records(txn, trees, State::Leased)?;
-    seqs.extend(parked_records(txn, trees, State::InDoubt)?);
-    seqs.retain(|seq| !away.has(*seq));
+    seqs.extend(Away::load(txn, trees)?.in_doubt_here(txn, trees)?);
     Ok(seqs)
 }
 

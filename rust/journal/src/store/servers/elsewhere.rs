@@ -11,19 +11,8 @@ use crate::store::db::trees::{Trees, seq_key, tail_seq, with_seal, without_seal}
 use crate::{Result, Seq};
 
 /// The records in doubt at other servers.
-#[derive(Default)]
-pub(crate) struct Elsewhere(HashSet<Seq>);
-
-impl Elsewhere {
-    pub(crate) fn load(txn: &RoTxn, trees: &Trees) -> Result<Self> {
-        let seqs: Result<_> = trees.elsewhere.iter(txn)?.map(|entry| tail_seq(entry?.0)).collect();
-        seqs.map(Self)
-    }
-
-    pub(crate) fn has(&self, seq: Seq) -> bool {
-        // Most journals have an empty tree.
-        !self.0.is_empty() && self.0.contains(&seq)
-    }
+pub(crate) fn seqs(txn: &RoTxn, trees: &Trees) -> Result<HashSet<Seq>> {
+    trees.elsewhere.iter(txn)?.map(|entry| tail_seq(entry?.0)).collect()
 }
 
 /// The server of an entry, if its seal is right.

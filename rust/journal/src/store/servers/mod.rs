@@ -177,8 +177,9 @@ pub(crate) fn note_use(txn: &mut RwTxn, trees: &Trees, now: Millis) -> Result<()
 pub(crate) fn stats(txn: &RoTxn, trees: &Trees) -> Result<Vec<ServerStats>> {
     let bound = bound(txn, trees)?.map(|server| server.id);
     let away = elsewhere::by_server(txn, trees)?;
-    let in_doubt = Counts::load(txn, trees)?.states[State::InDoubt as usize];
-    let here = in_doubt.saturating_sub(away.values().sum());
+    let counts = Counts::load(txn, trees)?;
+    let in_doubt = counts.states[State::InDoubt as usize];
+    let here = in_doubt.saturating_sub(away.values().sum()).saturating_sub(counts.carried());
     let with_numbers = |server: Server| {
         let is_bound = Some(server.id) == bound;
         let in_doubt = away.get(&server.id).copied().unwrap_or_default() + if is_bound { here } else { 0 };

@@ -159,6 +159,9 @@ fn withdraw_unclear(
     seqs.extend(parked_records(txn, trees, State::InDoubt)?);
     let mut change = Change::begin(txn, trees, now)?;
     for seq in seqs {
+        if load(change.txn, trees, seq)?.custody().is_some() {
+            continue;
+        }
         let server = elsewhere::get(change.txn, trees, seq)?.unwrap_or(bound);
         if !from.contains(&server) {
             continue;

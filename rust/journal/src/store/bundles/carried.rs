@@ -1,0 +1,132 @@
+//! The hubs that a record was given to. An entry stays when the record is acked: a hub that has the record gets its follow-ups.
+
+use heed::{RoTxn, RwTxn};
+
+use super::hubs::HubNumber;
+use crate::frame::array;
+use crate::store::db::trees::{Trees, seq_key, with_seal, without_seal};
+use crate::{Millis, Result, Seq};
+
+/// round u32 | number of the first bundle of the round u64.
+const FIXED: usize = 12;
+/// hub u32 | received u8 | at u64.
+const HUB: usize = 13;
+
+/// A hub that got a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) hub: HubNumber,
+    /// Whether the hub has confirmed a bundle that has the record.
+    pub(crate) is_received: bool,
+    pub(crate) at: Millis,
+}
+
+/// The hubs of a record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CarriedEntry {
+    /// How often a person sent the record again after PromptLayer had refused it.
+    pub(crate) round: u32,
+    /// A receipt of a bundle before this number is of an earlier round.
+    pub(crate) since: u64,
+    /// In the order in which they got it. The record belongs to the last one.
+    pub(crate) given: Vec<Given>,
+}
+
+impl CarriedEntry {
+    pub(crate) fn owner(&self) -> Option<HubNumber> {
+        self.given.last().map(|given| given.hub)
+    }
+
+    pub(crate) fn was_given_to(&self, hub: HubNumber) -> bool {
+        self.given.iter().any(|given| given.hub == hub)
+    }
+
+    /// Notes that a bundle carries the record to a hub, to which it belongs from now on.
+    pub(super) fn assign(&mut self, hub: HubNumber, at: Millis) {
+        self.given.retain(|given| given.hub != hub);
+        self.given.push(Given { hub, is_received: false, at });
+    }
+
+    /// Notes whether a hub has received the record. Returns whether that is new.
+    pub(super) fn receive(&mut self, hub: HubNumber, is_received: bool) -> bool {
+        let given = self.given.iter_mut().find(|given| given.hub == hub && given.is_received != is_received);
+        given.map(|given| given.is_received = is_received).is_some()
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FIXED + HUB * self.given.len() + 4);
+        bytes.extend_from_slice(&self.round.to_le_bytes());
+        bytes.extend_from_slice(&self.since.to_le_bytes());
+        for Given { hub, is_received, at } in &self.given {
+            bytes.extend_from_slice(&hub.0.to_le_bytes());
+            bytes.push(u8::from(*is_received));
+            bytes.extend_from_slice(&at.0.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The entry under a key, if its seal is right.
+    pub(crate) fn read(key: &[u8], stored: &[u8]) -> Option<Self> {
+        let value = without_seal(key, stored)?;
+        let (fixed, given) = value.split_at_checked(FIXED)?;
+        if given.len() % HUB != 0 {
+            return None;
+        }
+        let given = given.chunks_exact(HUB).map(|given| Given {
+            hub: HubNumber(u32::from_le_bytes(array(given, 0))),
+            is_received: given[4] != 0,
+            at: Millis(u64::from_le_bytes(array(given, 5))),
+        });
+        let (round, since) = (u32::from_le_bytes(array(fixed, 0)), u64::from_le_bytes(array(fixed, 4)));
+        Some(Self { round, since, given: given.collect() })
+    }
+}
+
+/// The hubs of a record. A damaged entry counts as missing: the record goes out again, in doubt.
+pub(crate) fn get(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<CarriedEntry> {
+    let key = seq_key(seq);
+    let found = trees.carried.get(txn, &key)?.and_then(|stored| CarriedEntry::read(&key, stored));
+    Ok(found.unwrap_or_default())
+}
+
+pub(crate) fn put(txn: &mut RwTxn, trees: &Trees, seq: Seq, entry: &CarriedEntry) -> Result<()> {
+    let key = seq_key(seq);
+    Ok(trees.carried.put(txn, &key, &with_seal(&key, entry.encode()))?)
+}
+
+/// Starts the next round of a record that hubs got: a hub that refused it tries it again. Bundles before `since` do not count for it.
+pub(crate) fn start_round(txn: &mut RwTxn, trees: &Trees, seq: Seq, since: u64) -> Result<()> {
+    let mut entry = get(txn, trees, seq)?;
+    if entry.given.is_empty() {
+        return Ok(());
+    }
+    entry.round += 1;
+    renew(&mut entry, since);
+    put(txn, trees, seq, &entry)
+}
+
+/// Makes a record's earlier bundles count no longer.
+pub(super) fn renew(entry: &mut CarriedEntry, since: u64) {
+    entry.since = since;
+    entry.given.iter_mut().for_each(|given| given.is_received = false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_reads_back_under_its_own_key_only() {
+        let mut entry = CarriedEntry { round: 2, since: 9, given: Vec::new() };
+        entry.assign(HubNumber(1), Millis(5));
+        entry.assign(HubNumber(2), Millis(6));
+        assert!(entry.receive(HubNumber(1), true));
+        assert!(!entry.receive(HubNumber(1), true));
+        entry.assign(HubNumber(1), Millis(7));
+        assert_eq!((entry.owner(), entry.given.len()), (Some(HubNumber(1)), 2));
+        assert!(!entry.given[1].is_received);
+        let stored = with_seal(b"key", entry.encode());
+        assert_eq!(CarriedEntry::read(b"key", &stored), Some(entry));
+        assert_eq!(CarriedEntry::read(b"kez", &stored), None);
+    }
+}

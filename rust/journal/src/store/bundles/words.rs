@@ -1,0 +1,215 @@
+//! Applies the log of a hub.
+//!
+//! Request ids, and follow-ups that are done, are facts: they hold from any log that the hub signed. Receipts count only in a log that
+//! joins, and not behind a request id that was set aside. The log comes again from there, after the record was given to the hub.
+
+use super::hubs::HubNumber;
+use super::place::Orphan;
+use super::{BundleId, FollowUpId, carried, followups, written};
+use crate::state::State;
+use crate::store::Store;
+use crate::store::db::trees::{seq_key, tail_seq, without_seal};
+use crate::store::outbox::acking;
+use crate::store::records::row::Ack;
+use crate::store::records::transition::{Change, load};
+use crate::{Millis, RecordId, RequestId, Result, Seq};
+
+/// An entry of a hub's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The hub has a bundle on its disk.
+    Received(BundleId),
+    /// `PromptLayer` has a record.
+    Ack {
+        /// The record.
+        record: RecordId,
+        /// Its request id; `None` for a run that is not a call.
+        request: Option<RequestId>,
+    },
+    /// `PromptLayer` refused a record, or the record waits for a person at the hub.
+    Parked {
+        /// The record.
+        record: RecordId,
+        /// Whether it waits for a person.
+        is_held: bool,
+        /// Why.
+        reason: String,
+        /// The round of the record.
+        round: u32,
+    },
+    /// `PromptLayer` has a follow-up.
+    Done(FollowUpId),
+    /// `PromptLayer` refused a follow-up.
+    Refused {
+        /// The follow-up.
+        id: FollowUpId,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A log while it is applied, and its changes.
+#[derive(Clone, Debug)]
+pub struct Hearing {
+    /// The hub.
+    pub hub: HubNumber,
+    /// Whether the log joins the place that was read before.
+    pub joins: bool,
+    /// Entries that were applied.
+    pub entries: u64,
+    /// The entries before the first that was set aside.
+    pub held_at: Option<u64>,
+    /// New request ids, and runs that were newly delivered.
+    pub acked: u64,
+    /// Records that are newly refused or held, with the reason.
+    pub refused: Vec<(RecordId, String)>,
+    /// Records that are newly received.
+    pub received: u64,
+    /// Request ids of records that the journal does not have.
+    pub unknown: u64,
+    /// Request ids that differ from the record's.
+    pub conflicts: u64,
+    /// Entries that were set aside: the hub never got these records from this history of the journal.
+    pub early: u64,
+    /// Confirmed bundles that this journal never wrote.
+    pub unknown_bundles: u64,
+    /// Follow-ups that `PromptLayer` newly has.
+    pub done: u64,
+    /// Follow-ups that it newly refused.
+    pub followups_refused: u64,
+}
+
+impl Hearing {
+    /// Begins to apply the log of a hub.
+    pub fn new(hub: HubNumber, joins: bool) -> Self {
+        Self {
+            hub,
+            joins,
+            entries: 0,
+            held_at: None,
+            acked: 0,
+            refused: Vec::new(),
+            received: 0,
+            unknown: 0,
+            conflicts: 0,
+            early: 0,
+            unknown_bundles: 0,
+            done: 0,
+            followups_refused: 0,
+        }
+    }
+
+    fn set_aside(&mut self) {
+        self.early += 1;
+        self.held_at.get_or_insert(self.entries);
+    }
+}
+
+impl Store {
+    /// Applies entries of a hub's log in one transaction, after those before.
+    pub fn apply_log(&self, hearing: &mut Hearing, words: &[Word]) -> Result<()> {
+        *hearing = self.db().in_room(|| {
+            self.db().write(|txn, trees| {
+                let mut heard = hearing.clone();
+                let mut change = Change::begin(txn, trees, Millis::now())?;
+                for word in words {
+                    apply(&mut change, &mut heard, word)?;
+                    heard.entries += 1;
+                }
+                change.finish()?;
+                Ok(heard)
+            })
+        })?;
+        Ok(())
+    }
+}
+
+fn apply(change: &mut Change, heard: &mut Hearing, word: &Word) -> Result<()> {
+    let trees = change.trees;
+    match word {
+        Word::Received(id) if heard.joins && heard.held_at.is_none() => {
+            let Some(mut bundle) = written::get(change.txn, trees, id)? else {
+                heard.unknown_bundles += 1;
+                return Ok(());
+            };
+            for (first, last) in written::rows(change.txn, trees, bundle.number)? {
+                let seqs: Vec<Seq> = (first.0..=last.0).map(Seq).collect();
+                heard.received += written::receive(change, &bundle, &seqs)?;
+            }
+            bundle.is_received = true;
+            bundle.put(change.txn, trees)?;
+        }
+        Word::Received(_) => {}
+        Word::Ack { record, request } => ack(change, heard, *record, *request)?,
+        Word::Parked { record, is_held, reason, round } => park(change, heard, *record, *is_held, reason, *round)?,
+        Word::Done(id) => heard.done += u64::from(followups::done(change, id)?),
+        Word::Refused { id, reason } => heard.followups_refused += u64::from(followups::refused(change, id, reason)?),
+    }
+    Ok(())
+}
+
+fn find(change: &Change, record: RecordId) -> Result<Option<Seq>> {
+    change.trees.ids.get(change.txn, &record.0)?.map(tail_seq).transpose()
+}
+
+fn ack(change: &mut Change, heard: &mut Hearing, record: RecordId, request: Option<RequestId>) -> Result<()> {
+    let (hub, at) = (heard.hub, change.now);
+    let orphan = |is_conflict| request.map(|request| Orphan { record, request, hub, at, is_conflict });
+    let Some(seq) = find(change, record)? else {
+        if let Some(orphan) = orphan(false) {
+            orphan.put(change.txn, change.trees)?;
+        }
+        heard.unknown += 1;
+        return Ok(());
+    };
+    if load(change.txn, change.trees, seq)?.state == State::Acked {
+        let key = seq_key(seq);
+        let stored = change.trees.acks.get(change.txn, &key)?.and_then(|stored| without_seal(&key, stored));
+        let known = stored.and_then(Ack::read).filter(|ack| ack.is_of_call()).map(|ack| ack.request_id);
+        if let Some(orphan) = orphan(true).filter(|orphan| known.is_some_and(|known| known != orphan.request)) {
+            orphan.put(change.txn, change.trees)?;
+            heard.conflicts += 1;
+        }
+        return Ok(());
+    }
+    if !carried::get(change.txn, change.trees, seq)?.was_given_to(hub) {
+        heard.set_aside();
+        return Ok(());
+    }
+    acking::store(change, &[(seq, request)])?;
+    heard.acked += 1;
+    Ok(())
+}
+
+fn park(
+    change: &mut Change,
+    heard: &mut Hearing,
+    record: RecordId,
+    is_held: bool,
+    reason: &str,
+    round: u32,
+) -> Result<()> {
+    let Some(seq) = find(change, record)? else {
+        heard.unknown += 1;
+        return Ok(());
+    };
+    let (entry, row) = (carried::get(change.txn, change.trees, seq)?, load(change.txn, change.trees, seq)?);
+    if row.state == State::Acked {
+        return Ok(());
+    }
+    if !entry.was_given_to(heard.hub) {
+        heard.set_aside();
+        return Ok(());
+    }
+    // A report of an earlier round is outdated. A record that was taken back, or given to another hub since, is theirs no longer.
+    let is_theirs = entry.owner() == Some(heard.hub) && (row.custody().is_some() || row.state == State::Pending);
+    if entry.round == round && is_theirs {
+        change.update(seq, |row| {
+            row.state = if is_held { State::Held } else { State::Dead };
+            row.not_before = Millis::EPOCH;
+            reason.clone_into(&mut row.last_error);
+        })?;
+        heard.refused.push((record, reason.to_owned()));
+    }
+    Ok(())
+}

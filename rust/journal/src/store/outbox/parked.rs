@@ -1,0 +1,13 @@
+//! The records of a state that the work list `parked` has.
+
+use heed::RoTxn;
+
+use crate::state::State;
+use crate::store::db::trees::{Trees, parked_prefix, tail_seq};
+use crate::{Result, Seq};
+
+/// The records of a state that `parked` lists.
+pub(crate) fn parked_records(txn: &RoTxn, trees: &Trees, state: State) -> Result<Vec<Seq>> {
+    let entries = trees.parked.prefix_iter(txn, &parked_prefix(state))?;
+    entries.map(|entry| tail_seq(entry?.0)).collect()
+}
