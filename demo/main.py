@@ -1,8 +1,8 @@
 """The way of a record, step by step: ``make demo``.
 
 The demo records without a network, lists the journal, and delivers it. It delivers to a stand-in on this machine, or to
-your workspace if ``PROMPTLAYER_API_KEY`` is set. It writes into one directory, ``build/demo`` or its argument, and
-empties that directory first.
+your workspace if ``PROMPTLAYER_API_KEY`` is set. Then a stick carries calls between two machines. The demo writes into
+one directory, ``build/demo`` or its argument, and empties that directory first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from offline import empty_network
 from plsync import Journal
 from plsync.testing import PromptLayerServer
 from plsync.testing.tiny_model import write_tiny_model
+from stick import carry
 
 HERE = Path(__file__).resolve().parent
 PLSYNC = Path(sys.executable).with_name("plsync")
@@ -42,6 +43,12 @@ def main(directory: Path) -> None:
 
     title("3. Deliver to PromptLayer")
     deliver()
+
+    title("4. Carry over an air gap")
+    namespace = empty_network()
+    where = "in two network namespaces without a route" if namespace else "with no network between them"
+    explain(f"A machine without a network, the lab, and a hub, {where}. A stick carries bundles between them.")
+    carry(directory, namespace)
 
     title("Files")
     explain(f"The application is demo/record.py, its callback demo/scores.py. The journal is {directory / 'journal'}.")

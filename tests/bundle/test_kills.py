@@ -61,6 +61,7 @@ def run(library: Path, side: Path, arguments: list[str], at: int) -> int:
     return int(counted.read_text()) if done.returncode == 0 else 0
 
 
+@pytest.mark.timeout(60 * ROUNDS + 60)
 def test_a_kill_in_an_export_or_an_import_loses_and_doubles_nothing(gap: Gap, library: Path) -> None:
     random = Random(7)  # noqa: S311 - no secret
     steps = [

@@ -1,4 +1,4 @@
-"""The protocol in random worlds: no call is lost or doubled, whatever happens to media, journals and processes."""
+"""The protocol in random worlds: no call is lost or doubled when media, journals and processes fail."""
 
 from __future__ import annotations
 
