@@ -72,7 +72,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
       {
         width: Math.max(240, element.clientWidth),
         height: 190,
-        padding: [12, 12, 0, 0],
+        padding: [12, 20, 0, 0],
         cursor: { sync: { key: "usage" }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
         legend: { live: true },
         scales: {
@@ -139,7 +139,7 @@ export function Chart({ title, times, lines, format, logarithmic, step, zoom }: 
   return (
     <figure class="chart">
       <figcaption>
-        <h3>{title}</h3>
+        <h2>{title}</h2>
         <button class="link" aria-expanded={table} aria-label={`${title} as table`} onClick={() => setTable(!table)}>
           {table ? "as chart" : "as table"}
         </button>
