@@ -56,7 +56,7 @@ def record(path: Path, count: int) -> None:
     handler = PromptLayerCallbackHandler(pl_tags=["bench"], journal=path)
     for number in range(count):
         run_id = uuid7()
-        texts = [" ".join(chance.choices(words, k=52)) for _ in range(5)]
+        texts = [" ".join(chance.choices(words, k=30)) for _ in range(5)]
         kinds = (SystemMessage, HumanMessage, AIMessage, HumanMessage)
         messages: list[BaseMessage] = [kind(text) for kind, text in zip(kinds, texts, strict=False)]
         metadata = {**METADATA, "thread_id": f"thread {number // 4}"}

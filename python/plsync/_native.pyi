@@ -515,6 +515,38 @@ def untagged(event: bytes) -> bytes | None:
     another form than the recorder writes.
     """
 
+# --- lakes ---
+
+@final
+class LakeColumns:
+    """Rows of a lake, as columns in Arrow's layout.
+
+    Args:
+        kinds: the type of each column, as in ``plsync.genai.columns.COLUMNS``.
+        journal_id: the id of the journal.
+        content: whether to keep messages, tools and error messages.
+    """
+
+    def __new__(cls, kinds: list[str], journal_id: str, content: bool) -> LakeColumns: ...
+    def __len__(self) -> int:
+        """The number of rows."""
+
+    def add_record(self, row: Row) -> bool:
+        """Append the row of a record, as ``plsync.lake.rows.row`` makes it.
+
+        Returns false, and appends nothing, for a record of an unusual form, whose row Python must make.
+        """
+
+    def add_row(self, values: tuple[Any, ...]) -> None:
+        """Append a row that Python made: a value for each column."""
+
+    def take(self) -> list[tuple[Any, ...]]:
+        """The buffers of each column, without which the rows start anew.
+
+        A column of texts has three: validity (None if no value is null), offsets and bytes. A column of numbers has
+        validity and values. A list or a map has validity, offsets, and for each child its length and its buffers.
+        """
+
 # --- records ---
 
 @final

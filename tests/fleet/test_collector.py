@@ -15,7 +15,7 @@ import pytest
 
 from plsync.journal import Journal
 from plsync.otlp.export import export
-from tests.support.lakes import machine
+from tests.support.lakes import RECORDS, machine
 from tests.support.root import ROOT
 
 PROGRAM = ROOT / "build" / "fleet" / "collector"
@@ -91,7 +91,7 @@ def test_a_collector_writes_the_spans_that_plsync_writes_to_a_file(collector: tu
         journal = tmp_path / f"journal-{number}"
         machine(journal, tmp_path / "lake", model="gpt-4o", extra_seconds=number, acked=0)
         with Journal.open(journal) as opened:
-            assert export(opened, url, since_last=True).spans == 4
+            assert export(opened, url, since_last=True).spans == RECORDS
             assert export(opened, url, since_last=True).spans == 0
             export(opened, str(own), append=True)
     expected = spans(own)
@@ -99,4 +99,4 @@ def test_a_collector_writes_the_spans_that_plsync_writes_to_a_file(collector: tu
     while len(spans(written)) < len(expected) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert spans(written) == expected
-    assert len(expected) == 4 * MACHINES
+    assert len(expected) == RECORDS * MACHINES

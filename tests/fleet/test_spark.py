@@ -16,7 +16,7 @@ import pytest
 
 from plsync.genai.columns import COLUMNS
 from tests.support.lake_page import QUESTIONS, VIEW, code
-from tests.support.lakes import machine
+from tests.support.lakes import RECORDS, machine
 
 pyspark = pytest.importorskip("pyspark", reason="`make fleet` installs Spark")
 
@@ -73,7 +73,7 @@ def test_spark_reads_every_column_with_its_type(spark: Any) -> None:
 
 def test_several_executors_read_the_lake_of_many_machines(spark: Any, lake: Path) -> None:
     counted = spark.sql("select count(*), count(distinct journal_id), count(distinct record_id) from lake").collect()
-    assert tuple(counted[0]) == (4 * MACHINES, MACHINES, 4 * MACHINES)
+    assert tuple(counted[0]) == (RECORDS * MACHINES, MACHINES, RECORDS * MACHINES)
     # The driver is one of them.
     assert spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() == 3
 

@@ -119,7 +119,7 @@ def test_the_schema_has_these_columns_and_only_grows(journal: Path, lake: Path) 
     assert {field.name: str(field.type) for field in schema} == {name: kinds[kind] for name, kind in COLUMNS.items()}
     golden = Path(__file__).with_name("columns.txt").read_text(encoding="utf-8").splitlines()
     assert [f"{name} {kind}" for name, kind in COLUMNS.items()][: len(golden)] == golden
-    assert (schema.metadata[b"plsync.schema"], schema.metadata[b"plsync.gen_ai"]) == (b"1", b"1.37.0")
+    assert (schema.metadata[b"plsync.schema"], schema.metadata[b"plsync.gen_ai"]) == (b"2", b"1.37.0")
 
 
 def test_two_journals_make_one_lake_and_copies_of_lakes_merge(journal: Path, lake: Path, tmp_path: Path) -> None:
@@ -189,6 +189,32 @@ def test_the_lake_keeps_content_that_the_quota_removed_and_loses_content_that_wa
         (None, "How far is planet 2?", "gpt-4o", []),
         (74, "How far is planet 3?", "gpt-4o", ["pruned"]),
     ]
+
+
+def test_a_lake_with_filters_on_content_keeps_content_that_the_quota_removed(journal: Path, lake: Path) -> None:
+    options: dict[str, Any] = {"filters": {"metadata": {"user_id": "ada"}, "tag": "far"}, "since_last": True}
+    write(journal, lake, **options)
+    with Journal.open(journal) as opened:
+        opened.outbox.ack([(1, 71), (2, 72), (4, 74)])
+        write(journal, lake, **options)
+        opened.set_quota(Quota(max_bytes=0))
+        opened.compact()
+        opened.forget(72)
+    # Another record of the first day, so that its file is written again.
+    record(journal, MONDAY + 5, tags=["far"])
+    assert write(journal, lake, **options).removed == 0
+    query = "request_id, input_messages->>'$[0].parts[0].content', marks"
+    expected = [
+        (71, "How far is planet 0?", ["pruned"]),
+        (None, "How far is planet 0?", []),
+        (None, "How far is planet 2?", []),
+        (74, "How far is planet 3?", ["pruned"]),
+    ]
+    assert rows(lake, query) == expected
+    assert write(journal, lake, **options).files == 0
+    # A lake that never had these records has no row without content.
+    write(journal, lake.with_name("other"), **options)
+    assert len(rows(lake.with_name("other"))) == 2
 
 
 def test_a_record_of_other_bytes_has_no_operation(journal: Path, lake: Path) -> None:

@@ -32,7 +32,7 @@ EXPECTED: dict[str, Any] = {
     ],
     "Slowest prompts": [("Where?", "gpt-4o-mini", 3, 5.0), ("Where?", "gpt-4o", 3, 4.0)],
     "Error rates after a release": [("2.0", 2, 0.0), ("2.1", 6, pytest.approx(1 / 3))],
-    "Tool failures": [("fetch", 4, 2), ("search", 2, 0)],
+    "Tool failures": [("fetch", 4, 2), ("search", 4, 0)],
 }
 
 

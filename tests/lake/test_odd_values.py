@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plsync._common.native import LakeColumns
 from plsync.genai.columns import COLUMNS, FactsMaker
 from plsync.journal import Record
 from plsync.lake.files import Compressor, LakeFile
@@ -29,9 +30,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(path: Path, rows: list[tuple[Any, ...]]) -> None:
     compressor = Compressor()
-    file = LakeFile(path, arrow_schema(JOURNAL), 0o600, compressor)
+    columns = LakeColumns(list(COLUMNS.values()), JOURNAL, content=True)
+    file = LakeFile(path, arrow_schema(JOURNAL), columns, 0o600, compressor)
     for one in rows:
-        file.add(one, 1)
+        file.add(one)
     file.finish()
     compressor.close()
 

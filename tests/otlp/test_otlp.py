@@ -120,6 +120,35 @@ def test_headers_and_service_come_from_the_environment(journal: Path, monkeypatc
         assert "hidden" not in str(caught.value)
 
 
+def test_runs_are_internal_spans_below_their_parents(path: Path) -> None:
+    writer = SpoolWriter(path)
+    agent: dict[str, Any] = {"input": {"messages": []}, "metadata": {"thread_id": "t1"}, "end": {"output": {"a": 1}}}
+    root = writer.run("chain", "traveller", at=T, **agent)
+    failed = {"error": {"type": "TimeoutError", "message": "late"}, "output": None}
+    given: dict[str, Any] = {"input": {"url": "u"}, "tool_call_id": "c1", "end": failed, "ended": "error"}
+    tool = writer.run("tool", "fetch", at=T + 1, root=root, **given)
+    writer.run("retriever", "docs", at=T + 2, root=root, parent=tool.replace("-", ""), input="q")
+    writer.run("parser", "StrOutputParser", at=T + 3, root=root)
+    writer.close()
+    with Collector() as collector:
+        assert send(path, collector.url, since_last=True).spans == 4
+        chain, fetch, docs, parser = collector.spans
+        names = ["invoke_agent traveller", "execute_tool fetch", "retrieval docs", "StrOutputParser"]
+        assert [one.name for one in collector.spans] == names
+        assert {one.kind for one in collector.spans} == {Span.SPAN_KIND_INTERNAL}
+        assert {one.trace_id.hex() for one in collector.spans} == {root.replace("-", "")}
+        assert chain.parent_span_id == b""
+        assert fetch.parent_span_id == parser.parent_span_id == chain.span_id
+        assert docs.parent_span_id == fetch.span_id
+        found = attributes(fetch)
+        assert (found["gen_ai.tool.name"], found["gen_ai.tool.call.id"]) == ("fetch", "c1")
+        assert (found["gen_ai.tool.call.arguments"], found["error.type"]) == ('{"url":"u"}', "TimeoutError")
+        assert found["gen_ai.conversation.id"] == "t1"
+        assert attributes(chain)["gen_ai.agent.name"] == "traveller"
+        assert (attributes(chain)["plsync.output"], attributes(docs)["gen_ai.retrieval.query.text"]) == ('{"a":1}', "q")
+        assert "gen_ai.operation.name" not in attributes(parser)
+
+
 def test_a_repeated_export_repeats_the_ids(journal: Path) -> None:
     with Collector() as collector:
         send(journal, collector.url)
@@ -304,6 +333,6 @@ def test_every_odd_record_has_a_span(record: Record) -> None:
     facts = FactsMaker("0" * 32).facts(record)
     assert facts is not None
     made = span(facts)
-    message = destinations._as_json(request([made], "0" * 32, "plsync"))
+    message = destinations._as_json(request([made], "0" * 32, {}))
     [one] = message["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert one["traceId"] == record.trace_id

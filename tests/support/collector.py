@@ -50,7 +50,9 @@ class Collector(LoopbackServer):
 
         class Handler(Connection):
             def do_POST(self) -> None:
-                body = gzip.decompress(self.rfile.read(int(self.headers["content-length"])))
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers["content-encoding"] == "gzip":
+                    body = gzip.decompress(body)
                 message = ExportTraceServiceRequest.FromString(body)
                 collector.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 answer = waiting.pop(0) if waiting else Answer()

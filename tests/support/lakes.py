@@ -9,11 +9,13 @@ from plsync.journal import Journal
 from plsync.lake.export import export
 from tests.support.spooling import SpoolWriter
 
-__all__ = ["DAY", "START", "machine"]
+__all__ = ["DAY", "RECORDS", "START", "machine"]
 
 START: Final = 1_777_593_600_000
 """2026-05-01T00:00:00Z, in ms."""
 DAY: Final = 86_400_000
+RECORDS: Final = 9
+"""The records of a machine: four calls, and an agent with four runs of tools."""
 
 
 def machine(journal: Path, lake: Path, *, model: str, extra_seconds: int, acked: int) -> None:
@@ -37,11 +39,29 @@ def machine(journal: Path, lake: Path, *, model: str, extra_seconds: int, acked:
     refused = {"messages": [_human("Why?")], "params": {"model": model}, "metadata": {"release": "2.1"}}
     error = {"type": "RateLimitError", "message": "slow down"}
     writer.end(writer.start({"kind": "chat", **refused}, at=START + DAY + 1), {"error": error}, ended="error")
+    _agent(writer)
     writer.close()
     with Journal.open(journal) as opened:
         opened.ingest(wait=True)
         opened.outbox.ack([(seq, 70 + seq) for seq in range(1, acked + 1)])
         export(opened, lake)
+
+
+def _agent(writer: SpoolWriter) -> None:
+    """Write the tree of an agent that called its tools."""
+    agent: dict[str, Any] = {
+        "input": {"messages": [_human("Where?")]},
+        "metadata": {"thread_id": "t1", "release": "2.1"},
+    }
+    root = writer.run("chain", "traveller", at=START + DAY + 2, **agent)
+    for at, (tool, ended) in enumerate([("search", "ok"), ("search", "ok"), ("fetch", "error"), ("fetch", "ok")]):
+        error = {"type": "TimeoutError", "message": "no response"} if ended == "error" else None
+        given: dict[str, Any] = {
+            "input": {"x": at},
+            "tool_call_id": f"id of {tool}",
+            "end": {"output": "7", "error": error},
+        }
+        writer.run("tool", tool, at=START + DAY + 3 + at, root=root, ended=ended, **given)
 
 
 def _call(

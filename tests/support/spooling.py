@@ -14,7 +14,7 @@ from uuid import UUID
 
 import orjson
 
-SEGMENT, START, END, RAW = 1, 2, 3, 4
+SEGMENT, START, END, RAW, RUN_START, RUN_END = 1, 2, 3, 4, 5, 6
 ENDED = {"ok": 1, "error": 2, "cancelled": 3, "partial": 4}
 CACHED, LOSSY, REDACTED = 1, 2, 4
 
@@ -42,10 +42,19 @@ class SpoolWriter:
             self._note(failures=self._failures, reason=self._reason)
             self._lock.close()
 
-    def start(self, body: dict[str, Any] | bytes, *, at: int, tags: list[str] | None = None, flags: int = 0) -> str:
-        """Write the start of a call, ``at`` ms since the epoch. Returns the record id."""
+    def start(
+        self,
+        body: dict[str, Any] | bytes,
+        *,
+        at: int,
+        tags: list[str] | None = None,
+        flags: int = 0,
+        is_run: bool = False,
+    ) -> str:
+        """Write the start of a call or a run, ``at`` ms since the epoch. Returns the record id."""
         record_id = _new_id(at)
-        labels = [(b"t", tag.encode()) for tag in tags or []]
+        labels = _root(record_id, body, is_run=is_run)
+        labels += [(b"t", tag.encode()) for tag in tags or []]
         if isinstance(body, dict):
             body = {"v": 1, "t": at * 1_000_000, "tags": tags or [], **body}
             labels += [(b"r", UUID(body["run_id"]).bytes)] if body.get("run_id") else []
@@ -54,8 +63,18 @@ class SpoolWriter:
             labels += [(b"s", body.pop("sink").encode())] if body.get("sink") else []
             body = orjson.dumps(body)
         section = b"".join(kind + bytes([len(value)]) + value for kind, value in labels)
-        self._append(START, record_id, section, body, flags=flags)
+        self._append(RUN_START if is_run else START, record_id, section, body, flags=flags)
         return str(UUID(bytes=record_id))
+
+    def run(self, kind: str, name: str, *, at: int, root: str | None = None, ended: str = "ok", **fields: Any) -> str:
+        """Write a run that is no call. ``end`` has the fields of its end. Returns the record id."""
+        end = fields.pop("end", {})
+        body = {"kind": kind, "name": name, **({"root": UUID(root).hex} if root else {}), **fields}
+        record_id = self.start(body, at=at, is_run=True)
+        labels = b"R\x10" + UUID(root or record_id).bytes
+        encoded = orjson.dumps({"v": 1, "elapsed": 1_000_000, "error": None, **end})
+        self._append(RUN_END, UUID(record_id).bytes, labels, encoded, ended=ENDED[ended])
+        return record_id
 
     def end(self, record_id: str, body: dict[str, Any], *, ended: str = "ok", flags: int = 0) -> None:
         """Write the end of a call."""
@@ -95,6 +114,14 @@ class SpoolWriter:
         with self.path.open("ab") as segment:
             segment.write(frame.ljust(-(-len(frame) // 8) * 8, b"\0"))
         self.frames += 1
+
+
+def _root(record_id: bytes, body: dict[str, Any] | bytes, *, is_run: bool) -> list[tuple[bytes, bytes]]:
+    """The label of the root of a tree, which stands first."""
+    root = body.get("root") if isinstance(body, dict) else None
+    if root is not None:
+        return [(b"R", bytes.fromhex(root))]
+    return [(b"R", record_id)] if is_run else []
 
 
 def crc32c(data: bytes) -> int:

@@ -39,7 +39,9 @@ def export(
     otlp: Annotated[
         str | None,
         typer.Option(
-            "--otlp", metavar="URL", help="The collector that takes spans by OTLP, or a FILE.jsonl for JSON lines."
+            "--otlp",
+            metavar="URL",
+            help="The collector that takes spans by OTLP; env for OTEL_EXPORTER_OTLP_ENDPOINT; or a FILE.jsonl.",
         ),
     ] = None,
     page: Annotated[

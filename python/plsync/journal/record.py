@@ -152,6 +152,10 @@ class Record(CallEvents):
 
     # --- identity ---
 
+    def stored_row(self) -> Row:
+        """The stored row, for the native module."""
+        return self._row
+
     @property
     def id(self) -> str:
         """The record's id: a UUIDv7 as text."""

@@ -19,7 +19,7 @@ from plsync._common.clock import datetime_from_ms
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
-__all__ = ["BLOCK", "Digest", "by_day", "file_name", "whole_days"]
+__all__ = ["BLOCK", "Digest", "block_of", "by_day", "date_of", "file_name", "whole_days"]
 
 BLOCK: Final = 50_000
 """The record numbers of a block."""
@@ -33,17 +33,31 @@ _STATE: Final = Struct("<16sBBBQ")
 def by_day(records: Iterable[Record]) -> Iterator[tuple[str, Iterator[Record]]]:
     """Records in the order of their start, with the date of each group in UTC."""
     for day, group in groupby(records, _day):
-        yield datetime_from_ms(day * _DAY_MS).date().isoformat(), group
+        yield _date(day), group
+
+
+def date_of(record: Record) -> str:
+    """The date of a record's start in UTC."""
+    return _date(_day(record))
+
+
+def _date(day: int) -> str:
+    return datetime_from_ms(day * _DAY_MS).date().isoformat()
 
 
 def _day(record: Record) -> int:
     # By the id, as all filters and orders of plsync: a call whose start is lost has no other time of its start.
-    return min(int(record.id[:8] + record.id[9:13], 16) // _DAY_MS, _LAST_DAY)
+    return min(int.from_bytes(record.stored_row().id[:6], "big") // _DAY_MS, _LAST_DAY)
+
+
+def block_of(seq: int) -> int:
+    """The number of the block of a record."""
+    return (seq - 1) // BLOCK
 
 
 def file_name(journal_id: str, date: str, seq: int) -> str:
     """The path of the file of a record in the lake."""
-    first = (seq - 1) // BLOCK * BLOCK + 1
+    first = block_of(seq) * BLOCK + 1
     return f"date={date}/{journal_id}-{first}-{first + BLOCK - 1}.parquet"
 
 

@@ -3,70 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable
 from datetime import date as Date
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from plsync._common.clock import ms_from_datetime
 from plsync.errors import ExportError
-from plsync.genai.columns import COLUMNS, FactsMaker
+from plsync.genai.columns import FactsMaker
+from plsync.genai.runs import finder
 from plsync.journal.filters import Filters, comparable
+from plsync.lake.ahead import read_ahead
 from plsync.lake.cursor import Cursor, sole_export
+from plsync.lake.day_files import Day
 from plsync.lake.days import Digest, by_day, file_name, whole_days
-from plsync.lake.files import (
-    GROUP_BYTES,
-    Compressor,
-    EarlierRows,
-    LakeFile,
-    file_mode,
-    make_day,
-    make_directory,
-    remove_leftovers,
-)
-from plsync.lake.rows import Row, row
+from plsync.lake.files import make_directory, remove_leftovers
+from plsync.lake.kept import KeptRecords
+from plsync.lake.report import LakeReport
 from plsync.lake.schema import arrow_schema, require_arrow
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from plsync._common.redaction import Redact
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
 
 __all__ = ["LakeReport", "export"]
 
-# The columns that the journal still knows of a record whose content the quota has removed.
-_KEPT = ("state", "request_id", "acked_at", "marks")
-_PROGRESS = 1000
-
-
-@dataclass(slots=True)
-class LakeReport:
-    """The result of :func:`export`."""
-
-    lake: Path
-    """The directory of the lake."""
-    files: int = 0
-    """The number of files that were written."""
-    records: int = 0
-    """The number of records in these files."""
-    bytes: int = 0
-    """The bytes of these files."""
-    unchanged: int = 0
-    """The number of files that hold the present states already."""
-    removed: int = 0
-    """The number of files that were removed, because their records match no more."""
-    left_out: int = 0
-    """The number of records that the redact hook left out."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same names, JSON-able."""
-        names = ("files", "records", "bytes", "unchanged", "removed", "left_out")
-        return {"lake": str(self.lake), **{name: getattr(self, name) for name in names}}
+_PROGRESS: Final = 1000
 
 
 def export(
@@ -112,7 +78,7 @@ def export(
         remove_leftovers(directory, journal.id)
         cursor = Cursor.load(directory, journal.id, options)
         report = LakeReport(directory)
-        maker = FactsMaker(journal.id, content=content, redact=redact)
+        maker = FactsMaker(journal.id, content=content, redact=redact, find=finder(journal))
         task = _Export(
             journal=journal,
             directory=directory,
@@ -153,31 +119,39 @@ class _Export:
         self._on_progress = on_progress
         self._read = 0
         self._schema = arrow_schema(journal.id)
+        self._kept = KeptRecords(journal, directory, filters)
 
     def run(self, first: datetime | None, last: datetime | None, *, since_last: bool) -> None:
         if since_last:
             present, changed = self._compare(first, last)
             for date in changed:
                 midnight = datetime.combine(Date.fromisoformat(date), datetime.min.time(), timezone.utc)
-                _, group = next(by_day(self._records(midnight, midnight + timedelta(days=1))), (date, iter(())))
-                self._write_day(date, group)
+                with contextlib.closing(self._records(midnight, midnight + timedelta(days=1))) as records:
+                    _, group = next(by_day(records), (date, iter(())))
+                    self._write_day(date, group)
         else:
             present = set()
-            for date, group in by_day(self._records(first, last)):
-                present |= self._write_day(date, group)
+            with contextlib.closing(self._records(first, last)) as records:
+                for date, group in by_day(records):
+                    present |= self._write_day(date, group)
         self._remove_others(present, first, last)
 
-    def _records(self, first: datetime | None, last: datetime | None) -> Iterator[Record]:
+    def _records(self, first: datetime | None, last: datetime | None) -> Generator[Record]:
         bounds: Filters = {}
         if first is not None:
             bounds["since"] = first
         if last is not None:
             bounds["until"] = last
-        for record in self._journal.records(oldest_first=True, **{**self._filters, **bounds}):
-            self._read += 1
-            if not self._read % _PROGRESS:
-                self._on_progress(self._read)
-            yield record
+        matching = self._journal.records(oldest_first=True, **{"runs": True, **self._filters, **bounds})
+        found: Iterable[Record] = matching
+        if self._kept.are_possible:
+            found = heapq.merge(matching, self._kept.records(bounds), key=_id)
+        with contextlib.closing(read_ahead(found)) as records:
+            for record in records:
+                self._read += 1
+                if not self._read % _PROGRESS:
+                    self._on_progress(self._read)
+                yield record
 
     def _compare(self, first: datetime | None, last: datetime | None) -> tuple[set[str], list[str]]:
         """The files that the lake should have, and the days of those whose records changed."""
@@ -196,10 +170,10 @@ class _Export:
 
     def _write_day(self, date: str, records: Iterable[Record]) -> set[str]:
         """Write the files of a day, and return their names."""
-        day = _Day(self._directory, self._journal.id, date, schema=self._schema, report=self._report)
+        day = Day(self._directory, self._journal.id, date, maker=self._maker, schema=self._schema, report=self._report)
         with contextlib.closing(day):
             for record in records:
-                day.add(record, self._maker)
+                day.add(record)
             self._cursor.files.update(day.finish())
             self._cursor.save()
         return day.names
@@ -216,72 +190,8 @@ class _Export:
             self._cursor.save()
 
 
-class _Day:
-    """The files of one day while they are written."""
-
-    def __init__(
-        self, directory: Path, journal_id: str, date: str, *, schema: pyarrow.Schema, report: LakeReport
-    ) -> None:
-        self._directory, self._journal_id, self._date = directory, journal_id, date
-        self._schema, self._mode, self._report = schema, file_mode(directory), report
-        self._compressor = Compressor()
-        self._digests: dict[str, Digest] = {}
-        self._files: dict[str, LakeFile] = {}
-        self._earlier: dict[str, EarlierRows] = {}
-        self._waiting = 0
-
-    @property
-    def names(self) -> set[str]:
-        return set(self._digests)
-
-    def add(self, record: Record, maker: FactsMaker) -> None:
-        name = file_name(self._journal_id, self._date, record.seq)
-        if (digest := self._digests.get(name)) is None:
-            digest = self._digests[name] = Digest()
-        digest.add(record)
-        made = row(maker, record)
-        if record.pruned:
-            made = self._with_earlier(name, record.id, made)
-        if made is None:
-            self._report.left_out += 1
-            return
-        if (file := self._files.get(name)) is None:
-            path = self._directory / name
-            make_day(path.parent)
-            file = self._files[name] = LakeFile(path, self._schema, self._mode, self._compressor)
-        file.add(made, record.size)
-        self._waiting += record.size
-        if self._waiting >= GROUP_BYTES:
-            for open_file in self._files.values():
-                open_file.flush()
-            self._waiting = 0
-
-    def _with_earlier(self, name: str, record_id: str, made: Row | None) -> Row | None:
-        """The row that the lake has of a record whose content the quota has removed, with the state of now."""
-        if name not in self._earlier:
-            self._earlier[name] = EarlierRows(self._directory / name)
-        found = self._earlier[name].find(record_id)
-        if found is None or made is None:
-            return made
-        now = dict(zip(COLUMNS, made, strict=True))
-        return tuple([now[column] if column in _KEPT else found.get(column) for column in COLUMNS])
-
-    def finish(self) -> dict[str, str]:
-        """Write the files under their names, and return their digests."""
-        for file in self._files.values():
-            self._report.bytes += file.finish()
-            self._report.files += 1
-            self._report.records += file.rows
-        for name in self._digests.keys() - self._files.keys():
-            with contextlib.suppress(FileNotFoundError):
-                (self._directory / name).unlink()
-        self._files.clear()
-        return {name: digest.hex() for name, digest in self._digests.items()}
-
-    def close(self) -> None:
-        self._compressor.close()
-        for file in self._files.values():
-            file.discard()
+def _id(record: Record) -> bytes:
+    return record.stored_row().id
 
 
 def _is_between(name: str, first: datetime | None, last: datetime | None) -> bool:

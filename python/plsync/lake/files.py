@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from plsync._common.files import create_new, temporary_beside
+from plsync._common.native import LakeColumns
 from plsync.errors import ExportError
 from plsync.genai.columns import COLUMNS
 from plsync.lake.schema import DICTIONARY
@@ -23,6 +24,7 @@ from plsync.lake.schema import DICTIONARY
 if TYPE_CHECKING:
     import pyarrow
 
+    from plsync.journal.record import Record
     from plsync.lake.rows import Row
 
 __all__ = [
@@ -30,9 +32,11 @@ __all__ = [
     "Compressor",
     "EarlierRows",
     "LakeFile",
+    "batch_of",
     "file_mode",
     "make_day",
     "make_directory",
+    "record_ids",
     "remove_leftovers",
 ]
 
@@ -86,20 +90,21 @@ class LakeFile:
     Args:
         path: its final path.
         schema: the schema of its rows.
+        columns: the rows that no batch has yet; none at first.
         mode: its permissions.
         compressor: the thread that compresses.
     """
 
-    def __init__(self, path: Path, schema: pyarrow.Schema, mode: int, compressor: Compressor) -> None:
+    def __init__(
+        self, path: Path, schema: pyarrow.Schema, columns: LakeColumns, mode: int, compressor: Compressor
+    ) -> None:
         from pyarrow import parquet  # noqa: PLC0415 - an extra
 
         self.path = path
         self.rows = 0
-        self.waiting = 0
-        """About the bytes of the rows that no batch has yet."""
         self._schema = schema
         self._compressor = compressor
-        self._group: list[Row] = []
+        self._columns = columns
         self._temporary = temporary_beside(path)
         descriptor = create_new(self._temporary)
         self._file = os.fdopen(descriptor, "wb")
@@ -118,17 +123,21 @@ class LakeFile:
             self.discard()
             raise
 
-    def add(self, row: Row, size: int) -> None:
-        """Add a row.
+    def add(self, row: Row) -> None:
+        """Add a row that Python made."""
+        self._columns.add_row(row)
+        self._added()
 
-        Args:
-            row: the row.
-            size: about its size in bytes.
-        """
-        self._group.append(row)
-        self.waiting += size
+    def add_record(self, record: Record) -> bool:
+        """Add the row of a record, if the native mapping knows its form. Returns whether it does."""
+        known = self._columns.add_record(record.stored_row())
+        if known:
+            self._added()
+        return known
+
+    def _added(self) -> None:
         self.rows += 1
-        if len(self._group) >= _GROUP_ROWS:
+        if len(self._columns) >= _GROUP_ROWS:
             self.flush()
 
     def flush(self) -> None:
@@ -137,9 +146,8 @@ class LakeFile:
         Raises:
             OSError: an earlier write failed.
         """
-        if self._group and self._writer is not None:
-            batch = _batch(self._group, self._schema)
-            self._group, self.waiting = [], 0
+        if len(self._columns) and self._writer is not None:
+            batch = batch_of(self._columns, self._schema)
             self._compressor.submit(functools.partial(self._writer.write_batch, batch, row_group_size=_GROUP_ROWS))
 
     def finish(self) -> int:
@@ -172,16 +180,41 @@ class LakeFile:
             self._file.close()
 
 
-def _batch(rows: list[Row], schema: pyarrow.Schema) -> pyarrow.RecordBatch:
+def batch_of(columns: LakeColumns, schema: pyarrow.Schema) -> pyarrow.RecordBatch:
+    """The rows of the columns as Arrow's batch. The columns have no row afterwards."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
 
-    columns = []
-    for field, kind, values in zip(schema, COLUMNS.values(), zip(*rows, strict=True), strict=True):
-        if kind == "map":
-            columns.append(pa.array([list(value.items()) for value in values], type=field.type))
-        else:
-            columns.append(pa.array(values, type=field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    rows = len(columns)
+    found = zip(schema, COLUMNS.values(), columns.take(), strict=True)
+    arrays = [_array(field.type, kind, rows, parts) for field, kind, parts in found]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(type_: Any, kind: str, rows: int, parts: tuple[Any, ...]) -> pyarrow.Array:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if kind == "texts":
+        valid, ends, items = parts
+        return pa.Array.from_buffers(type_, rows, _buffers(valid, ends), children=[_texts(*items)])
+    if kind == "map":
+        valid, ends, keys, values = parts
+        entries = pa.StructArray.from_arrays(
+            [_texts(*keys), _texts(*values)], fields=[type_.key_field, type_.item_field]
+        )
+        return pa.Array.from_buffers(type_, rows, _buffers(valid, ends), children=[entries])
+    return pa.Array.from_buffers(type_, rows, _buffers(*parts))
+
+
+def _texts(length: int, parts: tuple[Any, ...]) -> pyarrow.Array:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return pa.Array.from_buffers(pa.string(), length, _buffers(*parts))
+
+
+def _buffers(*parts: bytes | None) -> list[Any]:
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    return [None if part is None else pa.py_buffer(part) for part in parts]
 
 
 class EarlierRows:
@@ -202,6 +235,17 @@ class EarlierRows:
         return self._next if self._next is not None and self._next["record_id"] == record_id else None
 
 
+def record_ids(path: Path) -> set[str]:
+    """The ids of the records in a file; empty for a missing or unreadable file."""
+    import pyarrow  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        return set(parquet.read_table(path, columns=["record_id"], partitioning=None)["record_id"].to_pylist())
+    except (FileNotFoundError, pyarrow.ArrowInvalid):
+        return set()
+
+
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow  # noqa: PLC0415 - an extra
     from pyarrow import parquet  # noqa: PLC0415
@@ -209,9 +253,18 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(_READ_ROWS):
-                yield from batch.to_pylist(maps_as_pydicts="lossy")
+                columns = [_as_numbers(column) for column in batch.columns]
+                rows = pyarrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+                yield from rows.to_pylist(maps_as_pydicts="lossy")
     except (FileNotFoundError, pyarrow.ArrowInvalid):
         return
+
+
+def _as_numbers(column: pyarrow.Array) -> pyarrow.Array:
+    """The column; times as µs since the epoch."""
+    import pyarrow  # noqa: PLC0415 - an extra
+
+    return column.cast(pyarrow.int64()) if pyarrow.types.is_timestamp(column.type) else column
 
 
 def make_directory(path: Path) -> None:

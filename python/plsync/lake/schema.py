@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DICTIONARY", "VERSION", "arrow_schema", "require_arrow"]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the schema, which every file names under ``plsync.schema``. It grows with each new column."""
 
 DICTIONARY: Final = (
@@ -38,6 +38,7 @@ DICTIONARY: Final = (
     "user_id",
     "state",
     "marks.list.element",
+    "kind",
 )
 """The columns, by their paths in the file, whose values repeat."""
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
-from urllib.parse import unquote
 
 import httpx
 import orjson
@@ -20,18 +19,17 @@ import orjson
 from plsync._common.files import SAFE_FLAGS
 from plsync._common.redaction import redact_text
 from plsync.errors import ExportError, SyncError
+from plsync.otlp import environment
 from plsync.promptlayer.proxies import proxy_of_environment
 from plsync.promptlayer.server_url import ServerURL
 
 if TYPE_CHECKING:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["Collector", "Destination", "JsonLines", "TooLarge", "headers_of_environment"]
+__all__ = ["Collector", "Destination", "JsonLines", "TooLarge"]
 
-_HEADER_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 # The statuses after which OTLP allows another attempt.
 _RETRIED: Final = frozenset({429, 502, 503, 504})
-_TIMEOUT: Final = 30.0
 # Seconds. The waits double from the first to the longest, 3 minutes in all.
 _FIRST_WAIT, _LONGEST_WAIT, _ATTEMPTS = 1.0, 60.0, 9
 _SHOWN: Final = 300
@@ -64,29 +62,6 @@ class Destination(Protocol):
         """Undo a part of a message that was not written to its end."""
 
 
-def headers_of_environment() -> dict[str, str]:
-    """The headers in ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``, else in ``OTEL_EXPORTER_OTLP_HEADERS``: ``a=1,b=2``.
-
-    Raises:
-        ExportError: a value has another form. The message holds no value.
-    """
-    name = next((name for name in _HEADER_VARIABLES if os.environ.get(name, "").strip()), None)
-    found: dict[str, str] = {}
-    for pair in os.environ[name].split(",") if name else ():
-        key, equals, value = pair.partition("=")
-        key, value = unquote(key).strip().lower(), unquote(value).strip()
-        if not pair.strip():
-            continue
-        if not equals or not key or not _is_header(key, value):
-            raise ExportError(f"{name} is not a list of headers, such as api-key=secret,team=llm; nothing was exported")
-        found[key] = value
-    return found
-
-
-def _is_header(key: str, value: str) -> bool:
-    return key.isascii() and not any(c.isspace() or c in ":;" for c in key) and value.isprintable() and value.isascii()
-
-
 class Collector:
     """A collector that takes OTLP over HTTP.
 
@@ -105,14 +80,16 @@ class Collector:
             raise ExportError(str(error)) from None
         self.name = server.shown if server.path else f"{server.address}/v1/traces"
         self.url = server.url if server.path else server.url.copy_with(path="/v1/traces")
-        headers = {
-            "content-type": "application/x-protobuf",
-            "content-encoding": "gzip",
-            "accept-encoding": "identity",
-            **headers_of_environment(),
-        }
+        self._is_compressed = environment.is_compressed()
+        headers = {"content-type": "application/x-protobuf", "accept-encoding": "identity"}
+        if self._is_compressed:
+            headers["content-encoding"] = "gzip"
         self._client = httpx.Client(
-            headers=headers, timeout=_TIMEOUT, trust_env=False, proxy=proxy, verify=httpx.create_ssl_context()
+            headers={**headers, **environment.headers()},
+            timeout=environment.timeout(),
+            trust_env=False,
+            proxy=proxy,
+            verify=environment.tls(),
         )
 
     def send(self, message: ExportTraceServiceRequest) -> tuple[int, str]:
@@ -121,7 +98,9 @@ class Collector:
         Raises:
             TooLarge, ExportError: as :meth:`Destination.send`.
         """
-        body = gzip.compress(message.SerializeToString(), 1, mtime=0)
+        body = message.SerializeToString()
+        if self._is_compressed:
+            body = gzip.compress(body, 1, mtime=0)
         reason = ""
         for attempt in range(_ATTEMPTS):
             pause = random.uniform(0.5, 1.0) * min(_LONGEST_WAIT, _FIRST_WAIT * 2**attempt)  # noqa: S311 - no secret

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plsync.errors import RecordNotFound
 from plsync.genai.columns import FactsMaker
+from plsync.genai.runs import finder
 from plsync.journal.filters import Filters, comparable
+from plsync.otlp import environment
 from plsync.otlp.cursor import Cursor
 from plsync.otlp.destinations import Collector, Destination, JsonLines, TooLarge
 from plsync.otlp.spans import request, require_otlp, span
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SpansReport", "export", "is_url"]
 
-SERVICE_VARIABLE: Final = "OTEL_SERVICE_NAME"
+ENVIRONMENT: Final = "env"
+"""In place of a destination: the collector that the variables of OpenTelemetry name."""
 # Collectors take messages of up to 4 or 20 MB by default.
 _BATCH_BYTES: Final = 2 << 20
 _BATCH_SPANS: Final = 512
@@ -43,7 +46,7 @@ class SpansReport:
     reason: str = ""
     """The reason of the last rejection."""
     running: int = 0
-    """The number of calls that have not ended, and have no span yet."""
+    """The number of calls and runs that have not ended, and have no span yet."""
     left_out: int = 0
     """The number of records without content, and of records that the redact hook left out."""
 
@@ -79,7 +82,8 @@ def export(
 
     Args:
         journal: the journal.
-        destination: the URL of a collector, or the path of a file for OTLP JSON lines.
+        destination: the URL of a collector, or the path of a file for OTLP JSON lines. ``env`` is the collector that
+            ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
         filters: the filters of :meth:`plsync.Journal.records`.
         content: whether to export messages, tools and error messages.
         redact: a hook that receives the facts of each record by column, and returns the facts to export, or None.
@@ -94,6 +98,8 @@ def export(
         ValueError, TypeError: a filter is wrong.
     """
     require_otlp()
+    if destination == ENVIRONMENT:
+        destination = environment.endpoint()
     chosen: Any = dict(filters or {})
     collector = Collector(destination) if is_url(destination) else None
     name = os.path.abspath(destination) if collector is None else collector.name
@@ -103,7 +109,7 @@ def export(
     url_path = "" if collector is None else collector.url.path
     cursor = Cursor.load(journal.path, name, options, url_path=url_path) if since_last else None
     target: Destination = collector or JsonLines(Path(name), append=append or since_last)
-    maker = FactsMaker(journal.id, content=content, redact=redact)
+    maker = FactsMaker(journal.id, content=content, redact=redact, find=finder(journal))
     task = _Export(journal, target, maker, cursor, on_progress or (lambda _: None))
     try:
         task.run(_records(journal, chosen, cursor))
@@ -123,7 +129,7 @@ def _records(journal: Journal, filters: Any, cursor: Cursor | None) -> Iterator[
                 yield journal.get(record_id)
             except RecordNotFound:
                 cursor.running.remove(record_id)
-    yield from journal.ingested(0 if cursor is None else cursor.seq, **filters)
+    yield from journal.ingested(0 if cursor is None else cursor.seq, **{"runs": True, **filters})
 
 
 class _Export:
@@ -137,7 +143,7 @@ class _Export:
     ) -> None:
         self.report = SpansReport(target.name)
         self._journal_id = journal.id
-        self._service = os.environ.get(SERVICE_VARIABLE, "").strip() or "plsync"
+        self._resource = environment.resource()
         self._target = target
         self._maker = maker
         self._cursor = cursor
@@ -163,8 +169,8 @@ class _Export:
             return
         self._running.discard(record.id)
         facts = self._maker.facts(record)
-        # A span without the call itself would only be noise.
-        if facts is None or facts["operation"] is None:
+        # A span without the call or the run itself would only be noise.
+        if facts is None or facts["kind"] is None:
             self.report.left_out += 1
             return
         made = span(facts)
@@ -184,7 +190,7 @@ class _Export:
     def _send_some(self, spans: list[Span]) -> None:
         """Send spans in one message, or in smaller ones if the destination refuses the size."""
         try:
-            rejected, reason = self._target.send(request(spans, self._journal_id, self._service))
+            rejected, reason = self._target.send(request(spans, self._journal_id, self._resource))
         except TooLarge:
             if len(spans) == 1:
                 self.report.rejected += 1

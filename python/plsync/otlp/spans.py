@@ -50,6 +50,15 @@ _JSON: Final = {
     "output_messages": "gen_ai.output.messages",
     "tools": "gen_ai.tool.definitions",
 }
+_RUN_JSON: Final = {
+    "execute_tool": ("gen_ai.tool.call.arguments", "gen_ai.tool.call.result"),
+    "invoke_agent": ("plsync.input", "plsync.output"),
+    "retrieval": ("gen_ai.retrieval.query.text", "gen_ai.retrieval.documents"),
+    None: ("plsync.input", "plsync.output"),
+}
+"""The attributes of the input and the output of a run, by its operation."""
+_NAMES: Final = {"execute_tool": "gen_ai.tool.name", "invoke_agent": "gen_ai.agent.name"}
+"""The attribute of the name of a run, by its operation."""
 _PLAIN: Final = {
     "operation": "gen_ai.operation.name",
     "model": "gen_ai.request.model",
@@ -64,6 +73,8 @@ _PLAIN: Final = {
     "run_id": "plsync.run_id",
     "parent_run_id": "plsync.parent_run_id",
     "name": "plsync.name",
+    "rerun_of": "plsync.rerun_of",
+    "tool_call_id": "gen_ai.tool.call.id",
     "status": "plsync.status",
     "request_id": "promptlayer.request_id",
     "tags": "plsync.tags",
@@ -87,7 +98,7 @@ def require_otlp() -> None:
 
 
 def span(facts: Mapping[str, Any]) -> Span:
-    """The span of a call that has ended.
+    """The span of a call or a run that has ended.
 
     Args:
         facts: the facts of the record by column (:class:`plsync.genai.columns.FactsMaker`). A call without an end has
@@ -101,8 +112,8 @@ def span(facts: Mapping[str, Any]) -> Span:
         trace_id=bytes.fromhex(facts["trace_id"]),
         span_id=bytes.fromhex(facts["span_id"]),
         parent_span_id=bytes.fromhex(facts["parent_span_id"] or ""),
-        name=" ".join(filter(None, (facts["operation"], facts["model"]))),
-        kind=Span.SPAN_KIND_CLIENT,
+        name=_name(facts),
+        kind=Span.SPAN_KIND_CLIENT if _is_call(facts) else Span.SPAN_KIND_INTERNAL,
         start_time_unix_nano=start,
         end_time_unix_nano=min(start + max(facts["duration_ns"] or 0, 0), _LAST_NS),
         status=Status(
@@ -119,23 +130,34 @@ def span(facts: Mapping[str, Any]) -> Span:
     return made
 
 
-def request(spans: Iterable[Span], journal_id: str, service: str) -> ExportTraceServiceRequest:
+def _is_call(facts: Mapping[str, Any]) -> bool:
+    return facts["kind"] in ("chat", "llm", None)
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    """The name of a span in the conventions: the operation, and the model, the tool or the agent."""
+    if _is_call(facts):
+        return " ".join(filter(None, (facts["operation"], facts["model"])))
+    return " ".join(filter(None, (facts["operation"], facts["name"]))) or str(facts["kind"])
+
+
+def request(spans: Iterable[Span], journal_id: str, resource: Mapping[str, str]) -> ExportTraceServiceRequest:
     """One message with these spans, of one journal.
 
     Args:
         spans: the spans.
         journal_id: the id of the journal.
-        service: the name of the service.
+        resource: the attributes of the resource, with the name of the service.
     """
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - an extra
         ExportTraceServiceRequest,
     )
 
     made = ExportTraceServiceRequest()
-    resource = made.resource_spans.add()
-    for name, value in (("service.name", service), ("service.instance.id", journal_id)):
-        resource.resource.attributes.add(key=name).value.string_value = value
-    scope = resource.scope_spans.add(schema_url=f"https://opentelemetry.io/schemas/{CONVENTIONS}")
+    spans_of = made.resource_spans.add()
+    for name, value in {"service.instance.id": journal_id, **resource}.items():
+        spans_of.resource.attributes.add(key=name).value.string_value = value
+    scope = spans_of.scope_spans.add(schema_url=f"https://opentelemetry.io/schemas/{CONVENTIONS}")
     scope.scope.name, scope.scope.version = "plsync", version("plsync")
     scope.spans.extend(spans)
     return made
@@ -149,6 +171,8 @@ def _attributes(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for column, name in _JSON.items():
         value = facts[column]
         yield name, None if value is None else orjson.dumps(value).decode()
+    if not _is_call(facts):
+        yield from _run_attributes(facts)
     settings = facts["params"] if isinstance(facts["params"], dict) else {}
     given = {_SETTINGS[name]: value for name, value in settings.items() if name in _SETTINGS}
     yield from ((name, value) for name, value in given.items() if isinstance(value, int | float))
@@ -164,6 +188,16 @@ def _attributes(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     for key, value in (facts["metadata"] or {}).items():
         if not key.startswith("ls_"):
             yield f"plsync.metadata.{key}", value
+
+
+def _run_attributes(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    operation = facts["operation"]
+    yield "plsync.kind", facts["kind"]
+    if operation in _NAMES:
+        yield _NAMES[operation], facts["name"]
+    for name, value in zip(_RUN_JSON[operation], (facts["run_input"], facts["run_output"]), strict=True):
+        if value is not None:
+            yield name, value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _set(target: AnyValue, value: Any) -> None:

@@ -8,6 +8,7 @@ mod errors;
 mod gate;
 mod handover;
 mod id_map;
+mod lake;
 mod once;
 mod recorder;
 mod redact;
@@ -41,6 +42,8 @@ mod _native {
     use crate::gate::{admit_directory, check_directory, ensure_directory, open_file};
     #[pymodule_export]
     use crate::handover::hand_over;
+    #[pymodule_export]
+    use crate::lake::LakeColumns;
     #[pymodule_export]
     use crate::recorder::{LangChainCallbacks, Recorder, StepCallbacks};
     #[pymodule_export]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from plsync.promptlayer.mapping.json_values import JSON, as_dict, as_list, first_string, json_text, string, text
 
-__all__ = ["CONTENT_LIMIT", "step_attributes", "step_name"]
+__all__ = ["CONTENT_LIMIT", "is_agent", "step_attributes", "step_name"]
 
 CONTENT_LIMIT: Final = 32 << 10
 """Bytes of an input or an output in a span, at most."""
@@ -83,7 +83,7 @@ def _input(start: JSON, end: JSON) -> Any:
 
 def _root(start: JSON, sent: Any, received: Any) -> JSON:
     found: JSON = {}
-    if _is_agent(start, sent):
+    if is_agent(start, sent):
         found |= {"node_type": "LLM_SESSION", "gen_ai.operation.name": "invoke_agent"}
         found["gen_ai.agent.name"] = step_name(start)
     if (question := _question(sent)) is not None:
@@ -93,7 +93,7 @@ def _root(start: JSON, sent: Any, received: Any) -> JSON:
     return found
 
 
-def _is_agent(start: JSON, sent: Any) -> bool:
+def is_agent(start: JSON, sent: Any) -> bool:
     """Whether a chain is an agent or a graph, by the facts that LangChain and LangGraph report at its start."""
     metadata = as_dict(start.get("metadata"))
     is_named = any(key in metadata for key in ("lc_agent_name", "ls_integration", "langgraph_step"))

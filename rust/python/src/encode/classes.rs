@@ -112,7 +112,7 @@ pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
 }
 
 /// Whether a tag names a message or an output. Both are kept as the object of their fields.
-pub(super) fn is_model_tag(tag: &str) -> bool {
+pub(crate) fn is_model_tag(tag: &str) -> bool {
     tag != TEXT && EXACT.binary_search(&tag).is_ok()
 }
 

@@ -23,6 +23,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use crate::handover;
 use crate::once::get_or_load;
+pub(crate) use classes::is_model_tag;
 pub(crate) use secrets::Part;
 pub(crate) use tags::class_path;
 

@@ -17,6 +17,12 @@ impl From<StoredRow> for Row {
     }
 }
 
+impl Row {
+    pub(crate) fn stored(&self) -> &StoredRow {
+        &self.stored
+    }
+}
+
 #[pymethods]
 impl Row {
     #[getter]
