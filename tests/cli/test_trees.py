@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.types import interrupt
 
@@ -108,3 +109,11 @@ def test_list_and_tail_show_the_steps_of_runs(handler: PromptLayerCallbackHandle
 
 def test_runs_is_an_option_of_lists_of_records(path: Path) -> None:
     assert "without --trees" in run(path, "list", "--runs", "--trees").stderr
+
+
+def test_status_counts_runs_of_trees_without_calls(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    RunnableLambda(len, name="length").invoke("four", {"callbacks": [handler]})
+    shown = printed(path, "status")
+    assert "`plsync run` sends the runs of trees." in shown and "empty" not in shown
+    (status,) = json_lines(path, "status")
+    assert (status["left"], status["runs"]) == ({"runs": 1}, 1)

@@ -131,7 +131,7 @@ def left_lines(left: Mapping[str, int], unavailable: list[str]) -> list[str]:
     if pending := left.get("pending"):
         lines.append(f"Left: {humanize.count(pending, 'record')} to send, kept in the journal; run this again.")
     if not pending and (runs := left.get("runs")):
-        lines.append(f"Left: {humanize.count(runs, 'run')} of trees to send, kept in the journal; run this again.")
+        lines.append(f"Left: {humanize.count(runs, 'run')} of trees not sent, kept in the journal; run this again.")
     # A leased record at the end of a run belongs to a run that was killed. The record may have been sent.
     if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0):
         lines.append(f"Left: {humanize.count(in_doubt, 'record')} with an unclear delivery; run this again later.")

@@ -280,6 +280,8 @@ def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None)
     elif "callbacks" in left:
         lines.append("Next: deliver the callbacks in the way that stands behind each function above.")
         lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")
+    if "runs" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
+        lines.append("Next: `plsync run` sends the runs of trees.")
     if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends the follow-ups of records that PromptLayer has.")
     if "followups_dead" in left:
@@ -298,10 +300,12 @@ def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None)
             "`plsync list --delivery dropped` lists the dropped records, `plsync forget --delivery dropped` lets go of "
             "them. `plsync quota` shows the limit."
         )
-    if not stats.records:
+    if not stats.records + stats.runs:
         lines.append("The journal is empty: attach PromptLayerCallbackHandler to a model and call it.")
     elif not left:
         running = f" {humanize.count(stats.open, 'call')} still running." if stats.open else ""
+        if stats.growing:
+            running += f" {humanize.count(stats.growing, 'ended call')} of agents that still run."
         lines.append(f"Nothing left: every record, follow-up and callback is delivered.{running}")
     lines.extend(elsewhere_lines(stats))
     return [escaped(line) for line in lines]

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use common::{Bench, LATER, LEASE, assert_sound, limits, open, row};
 use plsync_journal::{
-    CallEnd, Event, FLAG_PRUNED, FrameKind, Head, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool, Store, labels,
-    salvage,
+    CallEnd, Event, FLAG_PRUNED, FLAG_RUN, FrameKind, Head, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool,
+    Store, labels, salvage,
 };
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// A text that compresses to half its length at best: the messages of a conversation.
 fn history() -> String {
@@ -198,4 +200,90 @@ fn a_compacted_a_salvaged_and_a_copied_journal_have_every_body() {
     // No salvaged body repeats another: the next damage costs one event.
     salvaged.forget(&[root], &[]).unwrap();
     assert_whole(&salvaged, None, &calls);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Root,
+    Call(Index),
+    End(Index),
+    Ingest,
+    /// Leases records and acks some of them.
+    Send(usize, Vec<bool>),
+    Forget(Index),
+    /// Prunes whatever the policy allows.
+    Prune(bool),
+    Compact,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::Root),
+        6 => any::<Index>().prop_map(Step::Call),
+        2 => any::<Index>().prop_map(Step::End),
+        4 => Just(Step::Ingest),
+        3 => (1..12usize, prop::collection::vec(any::<bool>(), 12)).prop_map(|(records, acks)| Step::Send(records, acks)),
+        1 => any::<Index>().prop_map(Step::Forget),
+        1 => any::<bool>().prop_map(Step::Prune),
+        1 => Just(Step::Compact),
+    ]
+}
+
+/// Asserts that each record with content has its whole content.
+fn assert_readable(store: &Store, roots: &[RecordId]) {
+    for row in store.query(&Query { runs: true, limit: usize::MAX, ..Query::default() }).unwrap() {
+        let expected = if roots.contains(&row.id) { start_of_root() } else { request(row.id) };
+        assert_eq!(row.damage, None);
+        // A salvage may find the content of a pruned record in the spool.
+        assert!(row.start.is_some() || row.flags & FLAG_PRUNED != 0);
+        assert!(row.start.is_none_or(|start| start == expected.as_bytes()));
+    }
+    assert_sound(store);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_body_stays_readable_while_others_are_removed(steps in prop::collection::vec(step(), 1..50)) {
+        let bench = Bench::within(common::temp_dir());
+        let (mut roots, mut ids, mut request_id) = (Vec::new(), Vec::new(), 0);
+        let store = Store::open(&bench.path, true).unwrap();
+        for step in &steps {
+            match step {
+                Step::Root => {
+                    roots.push(begin(&bench.spool));
+                    ids.extend(roots.last());
+                }
+                Step::Call(root) if !roots.is_empty() => ids.push(call_of(&bench.spool, *root.get(&roots))),
+                Step::End(root) if !roots.is_empty() => finish(&bench.spool, *root.get(&roots)),
+                Step::Ingest => _ = store.ingest(true).unwrap(),
+                Step::Send(records, chosen) => {
+                    let leased = store.lease(limits(*records), LEASE, LATER).unwrap();
+                    let acks = leased.iter().zip(chosen.iter().cycle()).filter(|(_, is_acked)| **is_acked).map(|(row, _)| {
+                        request_id += 1;
+                        (row.seq, (row.flags & FLAG_RUN == 0).then_some(RequestId(request_id)))
+                    });
+                    store.ack_tree(&acks.collect::<Vec<_>>()).unwrap();
+                }
+                Step::Forget(id) if !ids.is_empty() => _ = store.forget(&[*id.get(&ids)], &[]).unwrap(),
+                Step::Prune(drops) => {
+                    let policy = if *drops { QuotaPolicy::DropOldest } else { QuotaPolicy::KeepUnsent };
+                    store.set_quota(&Quota { max_bytes: Some(0), max_age: None, policy }).unwrap();
+                    store.ingest(true).unwrap();
+                    store.set_quota(&Quota::default()).unwrap();
+                }
+                Step::Compact => _ = store.compact().unwrap(),
+                Step::Call(_) | Step::End(_) | Step::Forget(_) => {}
+            }
+            assert_readable(&store, &roots);
+        }
+        store.ingest(true).unwrap();
+        assert_readable(&store, &roots);
+        drop(store);
+        let target = bench.dir.path().join("salvaged");
+        salvage(&bench.path, &target).unwrap();
+        let salvaged = open(&target);
+        assert_readable(&salvaged, &roots);
+    }
 }

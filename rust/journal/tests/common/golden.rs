@@ -8,8 +8,7 @@ use plsync_journal::{Query, Row, Store, labels};
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
-/// The golden journals: of the first version, of the versions that store servers and trees, and of the version whose calls repeat the
-/// start of their root.
+/// The golden journals: of the first version, and of the versions that added servers, trees, and calls that repeat their root.
 pub const ALL: [&str; 4] = ["format-1", "format-1-servers", "format-1-trees", "format-1-repeated"];
 
 pub fn directory(name: &str) -> PathBuf {

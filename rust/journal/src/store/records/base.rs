@@ -20,6 +20,10 @@ use crate::{Error, RecordId, Result, Seq};
 const LEVEL: i32 = 1;
 /// Starts with fewer bytes have no messages worth naming. Those with more are not kept in memory.
 const BYTES: std::ops::RangeInclusive<usize> = 512..=256 << 10;
+/// Bytes of zstd's tables for a dictionary, about.
+const TABLES: usize = 128 << 10;
+/// A longer dictionary, of a crafted store, is not kept for the next body.
+const KEPT: usize = 1 << 20;
 /// Bodies with fewer bytes do not repeat such a start.
 const MIN_BODY: usize = 512;
 
@@ -42,9 +46,9 @@ impl Base {
         self.prepared.get_or_init(|| CDict::create(&self.dictionary, LEVEL))
     }
 
-    /// Bytes in memory.
+    /// Bytes in memory, about: zstd copies the dictionary and adds its tables.
     pub(crate) fn bytes(&self) -> usize {
-        self.dictionary.len()
+        2 * self.dictionary.len() + TABLES
     }
 
     /// A stored body in its form without a base.
@@ -104,7 +108,7 @@ fn joined(dictionary: &[u8], start: &[u8]) -> Vec<u8> {
     [dictionary, start].concat()
 }
 
-/// The source of the last dictionary: the root, the checksum and length of its start, the number of the other dictionary.
+/// The source of the last dictionary: the root, the length and checksum of its start, and the number of the other dictionary.
 type Made = (RecordId, [u8; 8], u16);
 
 thread_local! {
@@ -138,7 +142,9 @@ pub(super) fn read(
             *last = Some((made, joined));
         }
         let (_, dictionary) = last.as_ref().ok_or(Error::Internal("a dictionary was just made"))?;
-        decompress(data, body, dictionary)
+        let done = decompress(data, body, dictionary);
+        last.take_if(|(_, dictionary)| dictionary.len() > KEPT);
+        done
     })
 }
 

@@ -101,10 +101,10 @@ pub(crate) fn decode_with(
     start: impl FnOnce(RecordId) -> Result<Option<Vec<u8>>>,
 ) -> Result<()> {
     let Some(root) = repeated_root(stored) else { return decode_plain(stored, body, &dictionary) };
+    prepare(stored, body)?;
     let lost = || damaged("repeats the start of its root, which is lost");
     let found = start(root)?.filter(|start| belongs(start, root, PART_START)).ok_or_else(lost)?;
     let number = u16::from_le_bytes(array(stored, 2));
-    prepare(stored, body)?;
     base::read(root, &found, number, repeated(stored)?.1, body, &dictionary)?;
     verify(stored, body)
 }
