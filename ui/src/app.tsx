@@ -1,6 +1,7 @@
 import { Component, type ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { archive } from "./api/archive";
+import type { ApiError } from "./api/client";
 import type { JournalInfo } from "./api/types";
 import { count, exact, percent, plural } from "./lib/format";
 import { useApi, useInterval, useRemembered } from "./lib/hooks";
@@ -83,10 +84,11 @@ function JournalBar({ journal }: { journal: JournalInfo }) {
   );
 }
 
-function Banners({ journal }: { journal: JournalInfo | null }) {
+function Banners({ journal, error }: { journal: JournalInfo | null; error: ApiError | null }) {
   const { counted, total } = journal?.digests ?? { counted: 0, total: 0 };
   return (
     <section aria-label="Notes">
+      {error && <p class="banner bad">{error.message}</p>}
       {archive && (
         <p class="banner">
           Made from {archive.journal.path} on {exact(archive.made_ms).slice(0, -4)}: {plural(archive.count, "call")},
@@ -187,7 +189,7 @@ export function App() {
           <Theme />
         </div>
       </header>
-      <Banners journal={info} />
+      <Banners journal={info} error={isLocked ? null : journal.error} />
       <main class="main" id="main" ref={main} tabIndex={-1}>
         {isLocked ? (
           <Failure error={journal.error!} />

@@ -1,7 +1,8 @@
 // The JSON of the server: docs/reference/ui.md describes each field.
 
 export type Result = "ok" | "error" | "cancelled" | "cut short" | "interrupted" | "running";
-export type Delivery = "waiting" | "sending" | "unclear" | "sent" | "refused" | "held" | "dropped";
+export type Delivery =
+  "waiting" | "sending" | "unclear" | "sent" | "refused" | "held" | "dropped" | "carried" | "received";
 
 export interface Tokens {
   input: number;

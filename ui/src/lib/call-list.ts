@@ -6,6 +6,8 @@ import { filtersOf, isText } from "./filters";
 import { asError, useNewest } from "./hooks";
 
 export const PAGE = 50;
+// A list with more rows is read again, so that the page stays light and its next page follows without a gap.
+const MOST_ROWS = 70;
 
 export interface CallList {
   calls: Fact[];
@@ -117,9 +119,8 @@ export function useCallList(
       }));
       setFresh((before) => before.map((one) => (one.id === event.call.id ? event.call : one)));
     } else if (event.type === "new" && byTime && !query.get("before")) {
-      const isKnown = state.calls.some((one) => one.id === event.call.id);
-      if (isKnown || isAtTop())
-        set((before) => ({ ...before, calls: [event.call, ...without(before.calls, event.call)].slice(0, 2 * PAGE) }));
+      if (isAtTop() && state.calls.length >= MOST_ROWS) setAgain((n) => n + 1);
+      else if (isAtTop()) set((before) => ({ ...before, calls: [event.call, ...without(before.calls, event.call)] }));
       else setFresh((before) => [event.call, ...without(before, event.call)].slice(0, 200));
     } else if (event.type === "more" && isAtTop()) setAgain((n) => n + 1);
     if (event.type === "new" || event.type === "changed" || event.type === "more") changed();
@@ -174,10 +175,7 @@ export function useCallList(
     loading: state.key !== key || !state.done,
     progress: state.progress,
     fresh,
-    showFresh: () => {
-      set((before) => ({ ...before, calls: [...fresh, ...before.calls].slice(0, 2 * PAGE) }));
-      setFresh([]);
-    },
+    showFresh: () => setAgain((n) => n + 1),
     stop: () => {
       stopper.current?.abort();
       set((before) => ({ ...before, done: true, progress: null }));

@@ -32,7 +32,10 @@ export function Search({ q }: { q: string }) {
         aria-label="Search for a text, a record id, a run id or a request id"
         placeholder="Text, record id, run id or #request id"
         value={text}
-        onInput={(event) => setText(event.currentTarget.value)}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          if (!event.currentTarget.value && q) setQuery({ q: null, before: null, page: null });
+        }}
         onKeyDown={(event) => {
           if (event.key !== "Escape") return;
           event.stopPropagation();

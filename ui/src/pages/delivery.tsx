@@ -15,12 +15,10 @@ import { DeliveryState, deliveryStyle } from "../parts/state";
 import { Line, Prose } from "../parts/text";
 import { Grow, Mute } from "../parts/basics";
 
-const WORDS: Delivery[] = ["waiting", "sending", "unclear", "sent", "refused", "held", "dropped"];
-
 function Counts({ info }: { info: DeliveryInfo }) {
   return (
     <ul class="totals links">
-      {WORDS.map((word) => (
+      {(Object.keys(info.counts) as Delivery[]).map((word) => (
         <li key={word}>
           <a href={href("", { delivery: word })}>
             <span class="name">

@@ -119,7 +119,12 @@ export function FilterPanel({ facets }: { facets: Facets | null }) {
         <p class="mute small">A drag in the chart chooses a range.</p>
       </fieldset>
       <Group title="Result" name="result" values={facets?.result ?? []} />
-      <Group title="Delivery" name="delivery" values={facets?.delivery ?? []} />
+      {/* Without an air gap no record is carried or received. */}
+      <Group
+        title="Delivery"
+        name="delivery"
+        values={facets?.delivery.filter((one) => one.count || !/^(carri|receiv)ed$/.test(one.value)) ?? []}
+      />
       <Group title="Model" name="model" values={facets?.model ?? []} more={facets?.more?.model} />
       <Group title="Tag" name="tag" values={facets?.tag ?? []} more={facets?.more?.tag} />
       <Group title="Provider" name="provider" values={several(facets?.provider)} />

@@ -20,6 +20,8 @@ const DELIVERIES: Record<Delivery, [IconName, string]> = {
   refused: ["cross", "bad"],
   held: ["pause", "warn"],
   dropped: ["slash", "bad"],
+  carried: ["download", "mute"],
+  received: ["check", "mute"],
 };
 
 export function ResultState({
@@ -60,7 +62,7 @@ export function DeliveryState({
   );
 }
 
-export const deliveryStyle = (word: Delivery) => DELIVERIES[word][1];
+export const deliveryStyle = (word: Delivery) => DELIVERIES[word]?.[1] ?? "mute";
 
 const MARKS: Record<string, string> = {
   cached: "A cache of LangChain answered. No model ran.",

@@ -102,7 +102,11 @@ export function TextView({ text, markdown = false, mono = false }: { text: Text;
   const shown = cut ? all.slice(0, SHOWN) : all;
   return (
     <>
-      {markdown && !cut && !folded && shown.length < MOST_FORMATTED ? <Markdown text={shown} /> : <Plain text={shown} mono={mono} />}
+      {markdown && !cut && !folded && shown.length < MOST_FORMATTED ? (
+        <Markdown text={shown} />
+      ) : (
+        <Plain text={shown} mono={mono} />
+      )}
       {(cut || folded) && (
         <div class="fold">
           <span class="mute">
