@@ -98,6 +98,7 @@ bench: build/bench/built
 	$(BENCH)/python benches/python/delivery.py
 	$(BENCH)/python benches/python/replay.py
 	$(BENCH)/python benches/python/lake.py
+	$(BENCH)/python benches/python/bundle.py
 	$(BENCH)/python benches/python/trees.py
 	$(BENCH)/python benches/python/tree_pages.py
 	cargo run --quiet --release --package plsync-benches --bin append

@@ -192,6 +192,10 @@ class Hub:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(done)
 
+    def is_settled(self, origin: Origin) -> bool:
+        """Whether the journal of an origin exists, and :meth:`settle` has no record to put in doubt."""
+        return self.journal(origin).is_dir() and not (self.path / f"{origin.directory}.doubt").exists()
+
     def settle(self, origin: Origin) -> None:
         """Put the records in doubt that an import has marked. The caller holds the journal's sender lock."""
         marks = self.path / f"{origin.directory}.doubt"

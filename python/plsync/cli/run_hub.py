@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,19 +23,43 @@ from plsync.config.file import Workspace, read_config
 from plsync.delivery.lock import sole_sender
 from plsync.delivery.runner import Runner
 from plsync.errors import BundleError, JournalLocked, PlsyncError
-from plsync.journal.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.settings import Settings
 
 __all__ = ["HubRun"]
 
-# Seconds after which the next journal has its turn, and between two rounds without work.
+# Seconds of a turn at most, and of all turns of a round together where journals are many.
 _TURN: Final = 30.0
+_ROUND: Final = 120.0
+_LEAST_TURN: Final = 1.0
+# Seconds between two rounds without work, and until a journal without changes has a turn again.
 _PAUSE: Final = 5.0
+_BETWEEN: Final = 1.0
+_REST: Final = 60.0
+
+
+@dataclass
+class _Turn:
+    """The last turn of a journal."""
+
+    code: int = 0
+    left: int = 0
+    """The work that it left."""
+    is_cut: bool = False
+    """Whether its time was over before its work."""
+    version: object = None
+    """Changes with the journal."""
+    rest: float = 0.0
+    """Seconds until it has a turn although it did not change."""
+    due: float = 0.0
+    """When that is, by the monotonic clock."""
 
 
 class HubRun:
-    """The journals of a hub. Each has a turn of half a minute, so an import and the other origins wait no longer.
+    """The journals of a hub, one after another: first the journal whose last turn is the longest ago.
+
+    A turn ends after half a minute, or with many journals after their share of two minutes. So a journal with much work
+    delays the other origins by no more than its turn. One journal is open at a time.
 
     Args:
         path: the directory of the hub.
@@ -53,7 +80,10 @@ class HubRun:
         self._stopping = threading.Event()
         self._runner: Runner | None = None
         self._watchdog = Watchdog()
-        self._work_left: int | None = None
+        self._turns: dict[str, _Turn] = {}
+        self._is_cut = False
+        self._locked: set[str] = set()
+        self._seconds = _TURN
 
     def run(self) -> int:
         """Serve the journals until a signal, or with ``once`` until nothing more can be sent now.
@@ -61,38 +91,65 @@ class HubRun:
         Returns:
             The exit code: 1 if a journal failed, else 3 if one has work left, else 0.
         """
-        codes = {0}
         with until_signalled(self._stop, None):
             notify("READY=1", "STATUS=sending")
             while not self._stopping.is_set():
                 self._hub.resume(self._keys, sole_sender)
-                codes = {self._turn(origin) for origin in self._hub.origins() if not self._stopping.is_set()} or {0}
-                if self._once and codes <= {0, 1}:
-                    break
-                if self._once and not self._is_making_progress():
+                self._round()
+                if self._once and not any(turn.is_cut for turn in self._turns.values()):
                     break
                 self._watchdog.turn()
-                self._stopping.wait(0.0 if self._once else _PAUSE)
+                is_busy = any(turn.is_cut for name, turn in self._turns.items() if name not in self._locked)
+                self._stopping.wait(0.0 if is_busy else _BETWEEN if self._once else _PAUSE)
+        codes = {turn.code for turn in self._turns.values()}
         return next((code for code in (1, WORK_LEFT) if code in codes), 0)
 
-    def _is_making_progress(self) -> bool:
-        """Whether there is less work left than after the last round."""
-        before, self._work_left = self._work_left, sum(self._left(origin) for origin in self._hub.origins())
-        return before is None or self._work_left < before
+    def _round(self) -> None:
+        """Serve each journal that may have work, for one turn."""
+        waiting = [origin for origin in self._hub.origins() if self._has_turn(origin)]
+        seconds = min(_TURN, max(_LEAST_TURN, _ROUND / max(1, len(waiting))))
+        for origin in sorted(waiting, key=self._served_at):
+            if self._stopping.is_set():
+                return
+            before = self._turns.get(origin.directory, _Turn())
+            self._is_cut = False
+            self._seconds = seconds
+            code, left = self._turn(origin)
+            turn = _Turn(code, left, self._is_cut, self._version(origin))
+            # A journal with work that cannot be done now, such as for an outage, has turns ever more seldom.
+            turn.rest = 0.0 if turn.is_cut else min(_REST, max(_PAUSE, 2 * before.rest)) if left or code else math.inf
+            turn.due = time.monotonic() + turn.rest
+            self._turns[origin.directory] = turn
 
-    def _left(self, origin: Origin) -> int:
-        with Journal.open(self._hub.journal(origin), create=True) as journal:
-            return sum(journal.stats().left.values())
+    def _has_turn(self, origin: Origin) -> bool:
+        turn = self._turns.get(origin.directory)
+        if self._once or turn is None:
+            return turn is None or turn.is_cut
+        return time.monotonic() >= turn.due or self._version(origin) != turn.version
 
-    def _turn(self, origin: Origin) -> int:
-        """Serve one journal. A failure of one journal stops no other."""
+    def _served_at(self, origin: Origin) -> int:
+        """When the journal had its last turn, in any process: its sender writes to this file."""
+        try:
+            return os.stat(self._hub.journal(origin) / "sync.lock").st_mtime_ns
+        except OSError:
+            return 0
+
+    def _version(self, origin: Origin) -> object:
+        """A value that changes with the journal, without opening it."""
+        path = self._hub.journal(origin)
+        files = [*path.glob("lmdb-*/data.mdb"), path / "spool", self._hub.path / f"{origin.directory}.doubt"]
+        return [(file.name, found.st_mtime_ns, found.st_size) for file in files if (found := _stat(file)) is not None]
+
+    def _turn(self, origin: Origin) -> tuple[int, int]:
+        """Serve one journal, and return the exit code and the work left. A failure of one journal stops no other."""
         reporter = RunReporter(
             self._options.json, verbose=self._options.verbose, once=self._once, workspace=origin.directory
         )
         try:
-            path = self._hub.prepare(origin)
-            with sole_sender(path):
-                self._hub.settle(origin)
+            path = self._hub.journal(origin)
+            if not self._hub.is_settled(origin):
+                with sole_sender(self._hub.prepare(origin)):
+                    self._hub.settle(origin)
             result = ServedJournal(
                 path,
                 lambda: self._settings(origin),
@@ -103,22 +160,29 @@ class HubRun:
                 on_turn=self._watchdog.turn,
             ).serve()
         except JournalLocked:
-            # An import holds the lock. The journal has its turn in the next round.
-            return WORK_LEFT
+            # An import holds the lock. The journal has its turn in the next round, and with `--once` one further turn.
+            self._is_cut = not self._once or origin.directory not in self._locked
+            self._locked.add(origin.directory)
+            return WORK_LEFT, 0
         except PlsyncError as error:
             print_note(f"plsync: {origin.directory}: {error}")
-            return 1
+            return 1, 0
         reporter.finish(result)
         if result.error is not None:
             print_note(f"plsync: {origin.directory}: {result.error}")
-            return 1
-        return WORK_LEFT if result.left else 0
+            return 1, 0
+        left = sum(result.left.values())
+        return (WORK_LEFT if left else 0), left
 
     def _settings(self, origin: Origin) -> Settings:
         """The key of a workspace with the origin's name, if a configuration file lists one; else the environment's."""
         config = read_config()
         listed = None if config is None else config.workspaces.get(origin.directory)
         return Settings.of_workspace(listed or Workspace(origin.directory, self._hub.journal(origin), None, None))
+
+    def _cut(self, runner: Runner) -> None:
+        self._is_cut = True
+        runner.stop()
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -128,7 +192,7 @@ class HubRun:
     @contextlib.contextmanager
     def _while_running(self, runner: Runner, _client: PromptLayerClient) -> Iterator[None]:
         self._runner = runner
-        timer = threading.Timer(_TURN, runner.stop)
+        timer = threading.Timer(self._seconds, self._cut, (runner,))
         timer.daemon = True
         timer.start()
         try:
@@ -138,3 +202,10 @@ class HubRun:
         finally:
             timer.cancel()
             self._runner = None
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None

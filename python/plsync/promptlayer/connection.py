@@ -13,6 +13,7 @@ import httpcore
 import httpx
 
 from plsync.promptlayer import upload
+from plsync.promptlayer.certificates import authorities
 from plsync.promptlayer.exchange import Exchange
 from plsync.promptlayer.outcomes import UnreadableResponse
 from plsync.promptlayer.proxies import make_pool
@@ -77,7 +78,7 @@ class Connection:
         self._pool = make_pool(
             proxy,
             # The environment's certificate authorities (SSL_CERT_FILE, SSL_CERT_DIR) hold for every server.
-            httpx.create_ssl_context(),
+            authorities(),
             max_connections=None,
             max_keepalive_connections=20,
             keepalive_expiry=_KEEP_IDLE,

@@ -1,0 +1,202 @@
+"""The cost of carrying records over an air gap, beside tar, zstd, age and minisign on the same journal.
+
+Usage: python benches/python/bundle.py [--records N] [--origins N] [--per-origin N] [--journal DIR]
+
+The records are chat calls of about 4 KB in generated prose. Each step runs in a separate process. The process reports
+its time, its processor time with its start, and its peak of memory. With ``--journal`` the bench exports that journal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from common import machine, stand_in
+from conversations import prose, record
+from plsync._common.native import Store
+from plsync.bundle.keys import Keys
+from plsync.journal.journal import Journal
+from plsync.testing.server import DEFAULT_API_KEY
+
+COMMAND = """
+import os, resource, sys, time
+from plsync.cli import app
+begin, code = time.perf_counter(), 0
+try:
+    code = app(sys.argv[1:], prog_name="plsync", standalone_mode=False) or 0
+finally:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print("USED", time.perf_counter() - begin, time.process_time(), usage.ru_maxrss / 1024, file=sys.stderr)
+raise SystemExit(0 if code == 3 else code)
+"""
+INGEST = """
+import resource, sys, time
+from plsync._common.native import Store
+store = Store(sys.argv[1])
+begin = time.perf_counter()
+store.ingest(wait=True)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print("USED", time.perf_counter() - begin, time.process_time(), usage.ru_maxrss / 1024, file=sys.stderr)
+"""
+
+
+def run(code: str, *arguments: object, **environment: str) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and the peak of memory in MB of a program that prints them."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    wall, processor, memory = done.stderr.rpartition("USED")[2].split()
+    return float(wall), float(processor), float(memory)
+
+
+def tool(*command: object, into: Path) -> float:
+    """Seconds of a command that writes to a file."""
+    begin = time.perf_counter()
+    with into.open("wb") as file:
+        subprocess.run(list(map(str, command)), stdout=file, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begin
+
+
+def in_child(work: Any, *arguments: object) -> None:
+    """Do work in a process that ends, so that its writer ends too."""
+    if (child := os.fork()) == 0:
+        work(*arguments)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def fill(path: Path, count: int, seed: int, *, ingested: bool = True) -> None:
+    """A journal with calls."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    sentences = prose(chance, 100_000 if count > 2000 else 5000)
+    for first in range(0, count, 20_000):
+        record(path, min(20_000, count - first), sentences, chance)
+        if ingested:
+            Store(str(path)).ingest(wait=True)
+
+
+def show(name: str, seconds: float, count: int, processor: float | None = None, note: str = "") -> None:
+    """A line of the table."""
+    used = "" if processor is None else f"{processor / count * 1e6:7.1f} us of processor"
+    print(f"{name:44} {seconds:8.2f} s  {count / seconds:10,.0f} a second  {used:24} {note}")
+
+
+def gap(root: Path, journal: Path) -> None:
+    """Export, import and ingest the same records, and pack them with other tools."""
+    lab, hub = Keys(root / "lab"), Keys(root / "hub")
+    lab_card, hub_card = lab.create("lab"), hub.create("hub")
+    lab.trust(hub_card, "hub")
+    hub.trust(lab_card, "origin")
+    stick = root / "stick"
+    stick.mkdir()
+    with Journal.open(journal) as opened:
+        stats = opened.stats().as_dict()
+        count = stats["records"]
+        raw = Store(str(journal)).stats()["raw_bytes"]
+    print(f"{count:,} calls of {raw // count} bytes, {machine()}")
+    wall, processor, memory = run(
+        COMMAND, "bundle", "export", stick, "--journal", journal, PLSYNC_KEYS=str(root / "lab")
+    )
+    size = sum(path.stat().st_size for path in stick.iterdir())
+    show(
+        "export, signed and encrypted, read back", wall, count, processor, f"{size / raw:.1%} of JSON, {memory:.0f} MB"
+    )
+    wall, processor, memory = run(
+        COMMAND, "bundle", "import", stick, "--hub", root / "journals", PLSYNC_KEYS=str(root / "hub")
+    )
+    show("import at the hub", wall, count, processor, f"{memory:.0f} MB")
+    again = root / "again"
+    in_child(lambda: fill(again, min(count, 100_000), 7, ingested=False))
+    least = min(count, 100_000)
+    wall, processor, memory = run(INGEST, again)
+    show("an ingest of as many calls, of 100,000 at most", wall, least, processor, f"{memory:.0f} MB")
+    tools(root, journal, stick, count, raw)
+
+
+def tools(root: Path, journal: Path, stick: Path, count: int, raw: int) -> None:
+    """Other tools on the same bytes."""
+    packed = root / "journal.tar.zst"
+    wall = tool("sh", "-c", f"tar -cf - -C {journal} . | zstd -3 -T2 -c", into=packed)
+    show("tar | zstd -3 of the journal's directory", wall, count, None, f"{packed.stat().st_size / raw:.1%} of JSON")
+    [bundle] = [path for path in stick.iterdir() if path.name.endswith("1of1.tar.age")] or [packed]
+    if shutil.which("age"):
+        recipient = next(
+            line.split()[-1] for line in (root / "hub" / "self.card").read_text().splitlines() if line.startswith("age")
+        )
+        show("age of the bundle's bytes", tool("age", "-r", recipient, bundle, into=root / "age"), count)
+    if shutil.which("minisign"):
+        tool("minisign", "-G", "-W", "-f", "-p", root / "p", "-s", root / "s", into=root / "out")
+        wall = tool("minisign", "-S", "-s", root / "s", "-m", bundle, "-x", root / "x", into=root / "out")
+        show("minisign of the bundle's bytes", wall, count)
+
+
+def origin(hub: Path, name: str, count: int, seed: int) -> None:
+    """A journal of an origin at a hub, as an import leaves it."""
+    fill(hub / name, count, seed)
+    journal_id = Store(str(hub / name)).journal_id()
+    path = hub / f"{name}.origin.json"
+    path.write_text(json.dumps({"directory": name, "name": name, "key_id": "0" * 16, "journal_id": journal_id}))
+    path.chmod(0o600)
+
+
+def many(root: Path, options: argparse.Namespace) -> None:
+    """A hub of many origins, and a hub with one journal of as many records."""
+    Keys(root / "keys").create("hub")
+    count = options.origins * options.per_origin
+    print(f"a hub of {options.origins} origins with {options.per_origin} calls each")
+    rates = []
+    for name, origins in (("one journal", 1), ("all origins", options.origins)):
+        hub = root / name.replace(" ", "-")
+        hub.mkdir(mode=0o700)
+        for number in range(origins):
+            in_child(origin, hub, f"origin-{number:04d}", count // origins, number)
+        with stand_in() as url:
+            environment = {"PROMPTLAYER_BASE_URL": url, "PROMPTLAYER_API_KEY": DEFAULT_API_KEY}
+            wall, processor, memory = run(
+                COMMAND, "run", "--hub", hub, "--once", "--json", PLSYNC_KEYS=str(root / "keys"), **environment
+            )
+        turns = sorted(path.stat().st_mtime for path in hub.glob("*/sync.lock"))
+        longest = max((after - before for before, after in pairwise(turns)), default=wall) / (wall / origins)
+        note = f"{memory:.0f} MB" + ("" if origins == 1 else f", the longest turn took {longest:.1f} fair shares")
+        show(f"run --hub --once, {name}", wall, count, processor, note)
+        rates.append(count / processor)
+    print(f"rate of all origins to one journal, by processor time: {rates[1] / rates[0]:.2f}")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="The cost of bundles.")
+    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--origins", type=int, default=20)
+    parser.add_argument("--per-origin", type=int, default=1000)
+    parser.add_argument("--journal", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory)
+        if (journal := options.journal) is None:
+            journal = root / "journal"
+            in_child(fill, journal, options.records, 1)
+        gap(root, journal)
+        hubs = root / "hubs"
+        hubs.mkdir()
+        many(hubs, options)
+
+
+if __name__ == "__main__":
+    main()
