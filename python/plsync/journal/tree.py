@@ -97,8 +97,7 @@ class Run:
         """
         if self.is_call:
             return self.record.input
-        start, end = self.record.plain_events()
-        return start["input"] if "input" in start else end.get("input")
+        return facts.step_input(*self.record.plain_events())
 
     @property
     def output(self) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from plsync.journal.display import media
-from plsync.journal.tree import Run
+from plsync.journal.events import facts
 
 if TYPE_CHECKING:
     from plsync.journal.record import Record
@@ -70,7 +70,7 @@ def preview(record: Record) -> str:
 
 
 def _step_input(record: Record) -> list[Any]:
-    given = Run(record).input
+    given = facts.step_input(*record.plain_events())
     if isinstance(given, dict):
         given = given["messages"] if isinstance(given.get("messages"), list) else orjson.dumps(given).decode()
     return given if isinstance(given, list) else [given]

@@ -169,6 +169,11 @@ def inputs(start: Mapping[str, Any]) -> list[Any]:
     return []
 
 
+def step_input(start: Mapping[str, Any], end: Mapping[str, Any]) -> Any:
+    """The input of a run that is not a call. A streamed root has it in the end."""
+    return start["input"] if "input" in start else end.get("input")
+
+
 def generations(end: Mapping[str, Any]) -> list[Generation]:
     """The candidates of the response. The outputs of a decision model count as one candidate."""
     found = end.get("generations")
