@@ -211,7 +211,7 @@ enum Step {
     /// Leases records and acks some of them.
     Send(usize, Vec<bool>),
     Forget(Index),
-    /// Prunes whatever the policy allows.
+    /// Prunes all content that a policy allows: of unsent records, too, or of sent ones.
     Prune(bool),
     Compact,
 }
