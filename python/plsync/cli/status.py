@@ -119,8 +119,8 @@ def status(
         stats = opened.stats()
         if json:
             sender = current_sender(opened.path)
-            facts = {"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)}
-            print_json(facts | {"hubs": _hubs(opened)})
+            found = {"journal": str(opened.path), **stats.as_dict(), "sender": sender and asdict(sender)}
+            print_json(found | {"hubs": _hubs(opened)})
             return
         exposed = [escaped(stats.exposed, "yellow")] if stats.exposed else []
         short = disk_note(opened.path)
