@@ -804,6 +804,7 @@ class Store:
         states: Sequence[int] | None = None,
         ended: Sequence[int] | None = None,
         lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
         since: int | None = None,
         until: int | None = None,
         text: str | None = None,
@@ -820,10 +821,11 @@ class Store:
             labels: pairs of kind and value; a record must have all of them.
             any_labels: groups of such pairs; a record must have one of each group.
             states, ended, lanes: numbers of which a record must have one.
+            removed: states whose records must have their content (False), or must have lost it (True).
             since, until: start times in ms since the epoch; ``since`` is inclusive and ``until`` is exclusive.
             text: a text in a stored JSON body, by the rules of :class:`TextSearch`.
             start_texts: texts, all of which the body of the start must contain, by the same rules.
-            min_elapsed: the least duration in ns. Records of a shorter or unknown duration may be returned, too.
+            min_elapsed: the duration in ns that the call exceeds. Records without a digest may be returned that do not.
             runs: also the runs that are not calls.
 
         Raises:
@@ -840,6 +842,7 @@ class Store:
         states: Sequence[int] | None = None,
         ended: Sequence[int] | None = None,
         lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
         since: int | None = None,
         until: int | None = None,
         text: str | None = None,
@@ -858,6 +861,221 @@ class Store:
 
         Raises:
             ValueError: ``kind`` is not one character.
+        """
+
+    def undigested_count(self) -> tuple[int, int]:
+        """The number of records, and the number of them without a complete digest."""
+
+    def undigested(self, below: int | None = None, limit: int = 100) -> tuple[list[Row], int | None]:
+        """Up to ``limit`` records without a complete digest, the newest first; fewer with ``PAGE_BYTES``.
+
+        Args:
+            below: the ``seq`` where the page begins, which is excluded; None for the newest record.
+            limit: the maximum number of records.
+
+        Returns:
+            The records, and the begin of the next page; None behind the last page.
+        """
+
+    def put_digests(
+        self,
+        made: Sequence[
+            tuple[int, int, str, int | None, int | None, Sequence[int] | None, str | None, str | None, str | None]
+        ],
+    ) -> None:
+        """Stores the figures of records, and the labels of their threads, in one transaction.
+
+        Args:
+            made: of each record its ``seq``, the number of its end when it was read, and its kind. Then its duration
+                and the time to its first token in ns, its tokens (input, output, cached), its model, its provider and
+                its thread. Figures of a record with another end by now are not stored.
+        """
+
+    def digests(self, numbers: Sequence[int]) -> list[dict[str, Any] | None]:
+        """The digests of the records with these ``seq``, as dicts; None for a record without one."""
+
+    def label_counts(self, kind: str, limit: int = 1000) -> list[tuple[bytes, int]]:
+        """The values of the labels of a kind (see :meth:`by_label`) with their numbers of records, the largest first.
+
+        Raises:
+            ValueError: ``kind`` is not one character.
+        """
+
+    def facets(
+        self,
+        *,
+        limit: int = 50,
+        only: Sequence[int] | None = None,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> dict[str, Any]:
+        """The records that meet these conditions and are among the ``seq`` in ``only``, counted by value.
+
+        Returns:
+            ``total``, ``ended`` by number of the end, ``states`` by number of the state, ``removed`` (the dead and
+            the held without content), and ``models``, ``tags``, ``threads`` and ``providers``: up to ``limit`` pairs
+            of a value and its number each.
+
+        Raises:
+            ValueError, TypeError: as :meth:`query`.
+        """
+
+    def histogram(
+        self,
+        buckets: int,
+        *,
+        only: Sequence[int] | None = None,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> tuple[list[int], list[int], list[int]]:
+        """The borders of buckets in ms since the epoch, and by bucket the number of records and of errors.
+
+        Raises:
+            ValueError, TypeError: as :meth:`query`.
+        """
+
+    def occupied(
+        self,
+        span_ms: int,
+        *,
+        only: Sequence[int] | None = None,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> list[int]:
+        """The numbers of the spans of time in which records started, counted from the epoch.
+
+        Raises:
+            ValueError, TypeError: as :meth:`query`.
+        """
+
+    def usage(
+        self,
+        by: str,
+        *,
+        moments: Sequence[int] = (),
+        only: Sequence[int] | None = None,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> tuple[list[tuple[bytes | int | bool | None, dict[str, Any]]], dict[str, Any], int]:
+        """The sums of the records that meet these conditions.
+
+        Args:
+            by: ``model``, ``tag``, ``thread`` or ``time``.
+            moments: the begins of the groups ``by`` time, in ms since the epoch.
+            only: the ``seq`` of the records that count; None for all.
+
+        Returns:
+            The groups, the total, and the number of records without a complete digest. The key of a group is a name,
+            or the index of a moment, None without a name, or False for all groups beyond 100,000.
+
+        Raises:
+            ValueError: an unknown ``by``; else as :meth:`query`.
+            TypeError: as :meth:`query`.
+        """
+
+    def search(
+        self,
+        budget_ms: int,
+        *,
+        before: bytes | None = None,
+        after: bytes | None = None,
+        oldest_first: bool = False,
+        limit: int = 100,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> tuple[list[Row], bytes | None, int]:
+        """As :meth:`query`, and ends after a time.
+
+        Returns:
+            The records, the id of the last record that was searched (None behind the last), and how many were.
+
+        Raises:
+            ValueError, TypeError: as :meth:`query`.
+        """
+
+    def ordered(
+        self,
+        figure: str,
+        *,
+        smallest_first: bool = False,
+        beyond: tuple[int, int] | None = None,
+        only: Sequence[int] | None = None,
+        limit: int = 100,
+        labels: Sequence[tuple[str, bytes]] = (),
+        any_labels: Sequence[Sequence[tuple[str, bytes]]] = (),
+        states: Sequence[int] | None = None,
+        ended: Sequence[int] | None = None,
+        lanes: Sequence[int] | None = None,
+        removed: Sequence[tuple[int, bool]] | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        text: str | None = None,
+        start_texts: Sequence[str] | None = None,
+        min_elapsed: int | None = None,
+        runs: bool = False,
+    ) -> list[tuple[int, Row]]:
+        """Records in the order of a figure of their digests, each with the figure. The largest is first.
+
+        Args:
+            figure: ``took``, ``first_token`` or ``tokens``. Records without it are left out.
+            smallest_first: the other order.
+            beyond: the figure and the ``seq`` of the last record of the page before.
+            only: the ``seq`` of the records that may be returned; None for all.
+            limit: the maximum number of records.
+
+        Raises:
+            ValueError: an unknown figure; else as :meth:`query`.
+            TypeError: as :meth:`query`.
         """
 
     def roots(self, beyond: bytes | None = None, *, oldest_first: bool = False, limit: int = 100) -> list[bytes]:

@@ -75,6 +75,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, ids: list[bytes]) -> Iterato
         journal.track.score(4712, 80)
         journal.followups.done(journal.followups.of(4712), 201)
         journal.set_quota(Quota(max_bytes=10**12, max_age=timedelta(days=30), policy="drop-oldest"))
+        journal.digests.fill()
         copy = shutil.copytree(path / "lmdb", path.parent / "copy", ignore=shutil.ignore_patterns("lock.mdb"))
     writer.close()
     with lmdb.open(str(copy), readonly=True, lock=False, max_dbs=32) as environment, environment.begin() as transaction:
@@ -89,8 +90,8 @@ def test_the_store_has_the_trees_of_the_document(store: dict[str, Tree]) -> None
     table = DOCUMENT.split("| tree | key | value |", 1)[1].split("\n\n", 1)[0]
     documented = {row.split("|")[1].strip(" `") for row in table.splitlines()[2:]} - {""}
     assert set(store) == documented
-    assert len(documented) == 22
-    assert "Twenty-two named trees" in DOCUMENT
+    assert len(documented) == 29
+    assert "Twenty-nine named trees" in DOCUMENT
 
 
 def test_meta_has_the_format_the_counts_the_quota_and_the_dictionaries(store: dict[str, Tree]) -> None:
@@ -126,6 +127,33 @@ def test_ids_and_labels_lead_to_sequence_numbers(store: dict[str, Tree], ids: li
     assert set(store["ids"]) == set(ids)
     found = {(key[:1], key[2 : 2 + key[1]]) for key in store["labels"] if key[-16:] == ids[0]}
     assert found == {(b"r", bytes(16)), (b"t", b"t"), (b"m", b"m.gguf")}
+
+
+def test_digests_lie_in_blocks_and_name_their_models(store: dict[str, Tree], ids: list[bytes]) -> None:
+    ((key, block),) = store["digests"].items()
+    assert (key, len(block)) == (be(0), 85 * 48)
+    names = {}
+    for key, value in store["digest_names"].items():
+        assert value[-4:] == seal(key, value[:-4])
+        if key[1:2] == b"i":
+            names[key[:1], int.from_bytes(key[2:], "big")] = value[:-4]
+            assert store["digest_names"][key[:1] + b"n" + value[:-4]][:-4] == key[2:]
+    for seq, record_id in enumerate(ids, 1):
+        row = block[(seq - 1) * 48 : seq * 48]
+        ended, kind, flags, provider, model, duration, first, sent, received, cached, checksum = struct.unpack(
+            "<6xBBHHIQQIIII", row
+        )
+        assert int.from_bytes(row[:6], "little") == int.from_bytes(record_id[:6], "big")
+        assert (ended, kind) == (0 if seq == 7 else 1, 1)
+        assert flags == (3 if seq == 7 else 11)
+        assert (duration, first, sent, received, cached) == (0 if seq == 7 else 1_000_000, 0, 0, 0, 0)
+        assert provider == 0
+        assert names.get((b"m", model)) == (None if seq == 7 else b"m.gguf")
+        assert checksum == crc32c(be(seq) + row[:44])
+    assert block[len(ids) * 48 :] == bytes((85 - len(ids)) * 48)
+    progress = store["meta"][b"digests"]
+    assert struct.unpack_from("<3Q", progress) == (0, 7, 0)
+    assert progress[24:] == seal(b"digests", progress[:24])
 
 
 def test_bodies_are_stored_by_part_and_state_rows_by_number(store: dict[str, Tree], ids: list[bytes]) -> None:

@@ -65,8 +65,8 @@ def test_calls_are_summed_by_each_grouping(recorded: Path) -> None:
         assert sums(journal.usage("thread")) == {"(no thread)": (3, 1, 0, 0), "1": (2, 0, 30, 3), "2": (1, 0, 0, 0)}
         report = journal.usage("tag", model="a", slower=timedelta(milliseconds=100))
         assert sums(report) == {"x": (1, 0, 20, 2)}
-        with pytest.raises(ValueError, match="'hour' is not a grouping"):
-            journal.usage("hour")  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="'week' is not a grouping"):
+            journal.usage("week")  # type: ignore[arg-type]
 
 
 def test_the_total_has_each_call_once_and_no_figures_of_a_cache(recorded: Path) -> None:
@@ -82,6 +82,9 @@ def test_the_total_has_each_call_once_and_no_figures_of_a_cache(recorded: Path) 
                 "output_tokens": 3,
                 "p50_ns": 300_000_000,
                 "p95_ns": 500_000_000,
+                "cached_tokens": 0,
+                "first_token_p50_ns": None,
+                "first_token_p95_ns": None,
             }
 
 

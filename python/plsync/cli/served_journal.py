@@ -28,6 +28,7 @@ from plsync.delivery.reports import PassReport, Pause, Step
 from plsync.delivery.runner import Runner
 from plsync.delivery.wake import Wake
 from plsync.errors import JournalError, Offline, SyncError
+from plsync.journal.digests import Filler
 from plsync.journal.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient, halt_error
 from plsync.promptlayer.settings import DEFAULT_BASE_URL
@@ -191,7 +192,9 @@ class ServedJournal:
                 reporter.expect(sum(journal.stats().left.get(state, 0) for state in ("pending", "in_doubt", "leased")))
                 if options.rebind:
                     self._rebind(runner, client)
-                with self._while_running(runner, client):
+                # Records of earlier versions get their digests while the run waits for new ones.
+                filler = contextlib.nullcontext() if options.once else Filler(journal)
+                with filler, self._while_running(runner, client):
                     dispatcher.start()
                     try:
                         self._run_steps(runner, lock, journal, dropped)

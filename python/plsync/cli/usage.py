@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Annotated, Final, cast
 
@@ -15,6 +18,7 @@ from plsync.cli import humanize, options
 from plsync.cli.nothing_found import nothing_found
 from plsync.cli.output import one_line, print_json, print_lines, print_note, stdout_console
 from plsync.cli.usage_errors import bad_value
+from plsync.journal.digests import DigestProgress
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.journal.usage import GROUPINGS, Grouping, GroupUsage, UsageReport
@@ -24,6 +28,8 @@ __all__ = ["usage"]
 _HEADINGS = ("CALLS", "ERRORS", "TOKENS IN", "TOKENS OUT", "P50", "P95")
 _GAP: Final = "  "
 _LEAST_NAME: Final = 12
+# Seconds before a terminal shows the progress.
+_QUIET: Final = 0.5
 # The columns that a narrow terminal drops for the names, in this order: OUT, IN, P50, P95, ERRORS.
 _DROPPED_FIRST: Final = (4, 3, 5, 6, 2)
 
@@ -54,7 +60,7 @@ def usage(
     json: options.Json = False,
     journal: options.Journal = None,
 ) -> None:
-    """Sum up calls, errors, tokens and durations, by model, day, tag or thread.
+    """Sum up calls, errors, tokens and durations, by model, day, hour, tag or thread.
 
     The filters choose the calls. With --json: one object with all groups.
 
@@ -64,7 +70,8 @@ def usage(
         plsync usage --by tag --json
     """
     with Journal.open(journal) as opened:
-        report = opened.usage(cast("Grouping", by), **filters)
+        with _progress() as on_progress:
+            report = opened.usage(cast("Grouping", by), on_progress=on_progress, **filters)
         note = "" if report.total.calls or json else nothing_found(opened, filters)
     if json:
         print_json(report.as_dict())
@@ -79,9 +86,32 @@ def usage(
         print_note(note)
 
 
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[DigestProgress], None] | None]:
+    """A function that shows on a terminal how many records have a digest."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    began = time.monotonic()
+    is_shown = False
+
+    def show(progress: DigestProgress) -> None:
+        nonlocal is_shown
+        if time.monotonic() - began > _QUIET:
+            is_shown = True
+            print(f"\rcounted {progress.fraction:4.0%} of the calls", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield show
+    finally:
+        if is_shown:
+            print("\r" + " " * 30 + "\r", end="", file=sys.stderr, flush=True)
+
+
 def _lines(report: UsageReport, limit: int | None, console: Console) -> Iterator[Text]:
-    left_out = 0 if limit is None or report.by != "day" else max(0, len(report.groups) - limit)
-    # The newest days come last.
+    left_out = 0 if limit is None or report.by not in ("day", "hour") else max(0, len(report.groups) - limit)
+    # The newest days and hours come last.
     shown = islice(report.groups.items(), left_out, None if limit is None else left_out + limit)
     rows = [_row(name, usage) for name, usage in shown]
     rows.append(_row("total", report.total))

@@ -16,6 +16,11 @@ from plsync._common.lazy import exports
 
 if TYPE_CHECKING:
     from plsync.journal.acks import Ack as Ack
+    from plsync.journal.digests import Digest as Digest
+    from plsync.journal.digests import DigestProgress as DigestProgress
+    from plsync.journal.digests import Digests as Digests
+    from plsync.journal.facets import Facets as Facets
+    from plsync.journal.facets import Histogram as Histogram
     from plsync.journal.filters import Filters as Filters
     from plsync.journal.followups import FollowUp as FollowUp
     from plsync.journal.forget import ForgetReceipt as ForgetReceipt
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from plsync.journal.reports import SalvageReport as SalvageReport
     from plsync.journal.reports import SinkBacklog as SinkBacklog
     from plsync.journal.reports import Stats as Stats
+    from plsync.journal.search_page import Page as Page
     from plsync.journal.sharing import ShareReport as ShareReport
     from plsync.journal.tree import Run as Run
     from plsync.journal.usage import GroupUsage as GroupUsage
@@ -41,13 +47,19 @@ __all__ = [
     "BackupReport",
     "CheckReport",
     "CompactReport",
+    "Digest",
+    "DigestProgress",
+    "Digests",
+    "Facets",
     "Filters",
     "FollowUp",
     "ForgetReceipt",
     "ForgottenRecord",
     "GroupUsage",
+    "Histogram",
     "IngestReport",
     "Journal",
+    "Page",
     "Quota",
     "Receipt",
     "Record",
@@ -66,13 +78,19 @@ __getattr__, __dir__ = exports(
         "BackupReport": "plsync.journal.reports",
         "CheckReport": "plsync.journal.reports",
         "CompactReport": "plsync.journal.reports",
+        "Digest": "plsync.journal.digests",
+        "DigestProgress": "plsync.journal.digests",
+        "Digests": "plsync.journal.digests",
+        "Facets": "plsync.journal.facets",
         "Filters": "plsync.journal.filters",
         "FollowUp": "plsync.journal.followups",
         "ForgetReceipt": "plsync.journal.forget",
         "ForgottenRecord": "plsync.journal.forget",
         "GroupUsage": "plsync.journal.usage",
+        "Histogram": "plsync.journal.facets",
         "IngestReport": "plsync.journal.reports",
         "Journal": "plsync.journal.journal",
+        "Page": "plsync.journal.search_page",
         "Quota": "plsync.journal.quota",
         "Receipt": "plsync.journal.reports",
         "Record": "plsync.journal.record",

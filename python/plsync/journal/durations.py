@@ -6,7 +6,7 @@ import math
 from array import array
 from typing import Final
 
-__all__ = ["Durations"]
+__all__ = ["Durations", "Percentiles"]
 
 # Up to this many durations are kept one by one.
 _EXACT: Final = 512
@@ -63,3 +63,21 @@ class Durations:
     def _count(self, ns: int) -> None:
         bucket = math.ceil(math.log(ns) / _LOG) if ns > 1 else ns
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+
+
+class Percentiles:
+    """The percentiles 50 and 95 of durations that the store has summed up."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, p50: int | None, p95: int | None) -> None:
+        """The two percentiles in ns; None without a duration."""
+        self._known = {50: p50, 95: p95}
+
+    def percentile(self, percent: int) -> int | None:
+        """As :meth:`Durations.percentile`.
+
+        Raises:
+            KeyError: another percentage than 50 and 95.
+        """
+        return self._known[percent]

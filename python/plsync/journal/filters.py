@@ -21,7 +21,6 @@ from plsync.journal.conditions import (
     Slower,
     Thread,
     is_pattern,
-    lane_of_thread,
 )
 from plsync.journal.events import facts
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
@@ -29,7 +28,7 @@ from plsync.journal.record import STATES, STATUSES, Record, State, Status
 if TYPE_CHECKING:
     from plsync._common.native import Row, Store
 
-__all__ = ["Filters", "Query", "comparable", "model_names", "names_model"]
+__all__ = ["Filters", "Query", "comparable", "label_value", "model_names", "names_model"]
 
 Label = tuple[str, bytes]
 
@@ -116,10 +115,10 @@ class Query:
         """
         for name in filters.keys() - Filters.__annotations__.keys():
             raise TypeError(f"{name!r} is not a filter: the filters are {', '.join(Filters.__annotations__)}")
-        labels = [("t", _label(tag)) for tag in _several(filters.get("tag", ()))]
+        labels = [("t", label_value(tag)) for tag in _several(filters.get("tag", ()))]
         model = filters.get("model") or ""
         if model and not is_pattern(model):
-            labels.append(("m", _label(facts.short_model(model))))
+            labels.append(("m", label_value(facts.short_model(model))))
         if (run_id := filters.get("run_id")) is not None:
             labels.append(("r", UUID(str(run_id)).bytes))
         run = filters.get("run")
@@ -153,35 +152,9 @@ class Query:
             runs=bool(filters.get("runs")),
         )
 
-    def arguments(self, store: Store) -> dict[str, Any]:
-        """Keyword arguments for ``Store.query``, which then returns every record that may pass."""
-        found: dict[str, Any] = {
-            "labels": self.labels,
-            "any_labels": self.any_labels,
-            "states": self.states,
-            "ended": self.ended,
-            "since": self.since,
-            "until": self.until,
-            "text": self.text,
-            "runs": self.runs,
-        }
-        if self.model is not None:
-            names = [name for name in model_names(store) if self.model.matches(name)]
-            found["any_labels"] = (*self.any_labels, tuple(("m", _label(name)) for name in names))
-        texts = [text for condition in self.metadata for text in condition.texts()]
-        if self.thread is not None:
-            # Lane 0 has the records of writers that compute no lanes.
-            found["lanes"] = (0, lane_of_thread(self.thread.thread))
-            texts.append(self.thread.thread)
-        if texts:
-            found["start_texts"] = texts
-        if self.slower is not None:
-            found["min_elapsed"] = self.slower.ns
-        return found
-
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """The conditions that the store does not check, or checks only in part."""
+        """The conditions that need more of a record than its row and its labels."""
         single = (self.thread, self.slower, self.delivered)
         return (*self.metadata, *(condition for condition in single if condition is not None))
 
@@ -228,10 +201,10 @@ def model_names(store: Store) -> list[str]:
 
 
 def _labels(record: Record) -> set[tuple[str, bytes]]:
-    labels = {("t", _label(tag)) for tag in record.tags}
+    labels = {("t", label_value(tag)) for tag in record.tags}
     # Only the request's own names of the model are labels. `Record.model` may come from the response or the class.
     for model in facts.labels(record.metadata, record.params):
-        labels.add(("m", _label(facts.short_model(model))))
+        labels.add(("m", label_value(facts.short_model(model))))
     if record.root_id:
         labels.add(("R", UUID(record.root_id).bytes))
     if record.run_id:
@@ -265,8 +238,8 @@ def _several(value: str | Iterable[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _label(value: str) -> bytes:
-    # The store cuts labels at this length.
+def label_value(value: str) -> bytes:
+    """The value of a label in the store, which cuts it at 255 bytes."""
     return value.encode("utf-8", "surrogatepass")[:_LABEL_MAX]
 
 

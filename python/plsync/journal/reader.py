@@ -19,9 +19,10 @@ from plsync.journal import acks, lookup, scan, tail, tree
 from plsync.journal.acks import Ack
 from plsync.journal.doorbell import Doorbell
 from plsync.journal.filters import Filters, Query, model_names
+from plsync.journal.overview import Overview
 from plsync.journal.pages import is_last
+from plsync.journal.plan import Plan
 from plsync.journal.record import Record
-from plsync.journal.usage import Grouping, UsageReport, measures, summed
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -31,11 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["JournalReader"]
 
 _PAGE: Final = 100
-# No journal has more records.
-_EVERY: Final = (1 << 63) - 1
 
 
-class JournalReader:
+class JournalReader(Overview):
     """An open journal, for reading. Programs use :class:`plsync.Journal`."""
 
     def __init__(self, store: Store) -> None:
@@ -131,56 +130,17 @@ class JournalReader:
     def _pages(self, query: Query, limit: int | None, oldest_first: bool) -> Iterator[Record]:
         self._ingest_or_warn()
         remaining = limit
-        arguments = query.arguments(self._store)
+        plan = Plan.of(query, self._store)
+        arguments = plan.arguments
         while remaining is None or remaining > 0:
-            size = _PAGE if remaining is None or query.conditions else min(_PAGE, remaining)
+            size = _PAGE if remaining is None or plan.left else min(_PAGE, remaining)
             rows = self._store.query(**arguments, oldest_first=oldest_first, limit=size)
-            found = [Record(row) for row in rows if query.passes(row)][:remaining]
+            found = [Record(row) for row in rows if plan.passes(row)][:remaining]
             yield from found
             if is_last(rows, size):
                 return
             arguments["after" if oldest_first else "before"] = rows[-1].id
             remaining = None if remaining is None else remaining - len(found)
-
-    def count(self, *, at_most: int | None = None, **filters: Unpack[Filters]) -> int | None:
-        """The number of records that pass every filter.
-
-        Args:
-            at_most: do not read more records than this; None for no limit.
-            filters: as for :meth:`records`.
-
-        Returns:
-            The number; None if a count has to read more than ``at_most`` records, or has to search their content.
-
-        Raises:
-            ValueError, TypeError: as :meth:`records`.
-        """
-        query = Query.from_filters(filters)
-        self._ingest_or_warn()
-        if not query.conditions:
-            limit = _EVERY if at_most is None else at_most
-            counted = self._store.count(limit, **query.arguments(self._store))
-            if counted is not None or at_most is not None:
-                return counted
-        return None if at_most is not None else sum(1 for _ in self._pages(query, None, oldest_first=False))
-
-    def usage(self, by: Grouping = "model", **filters: Unpack[Filters]) -> UsageReport:
-        """Sum up the calls that pass every filter: numbers, errors, tokens and durations.
-
-        >>> from plsync import Journal
-        >>> with Journal.open(create=True) as journal:
-        ...     for name, usage in journal.usage("day").groups.items():
-        ...         print(name, usage.calls, usage.input_tokens, usage.output_tokens)
-
-        Args:
-            by: the kind of the groups: ``model``, ``day`` (in local time), ``tag`` or ``thread``.
-            filters: as for :meth:`records`.
-
-        Raises:
-            ValueError: an unknown ``by``; else as :meth:`records`.
-            TypeError: as :meth:`records`.
-        """
-        return summed(measures(self.records(**filters), by), by)
 
     def tree(self, key: str | int | UUID) -> Run:
         """The tree that a run belongs to, as its root: an agent with its chains, tools, retrievers and calls.
@@ -210,7 +170,9 @@ class JournalReader:
         """
         query = Query.from_filters(filters)
         self._ingest_or_warn()
-        return tree.roots(self._store, query, oldest_first=oldest_first, limit=limit)
+        plan = Plan.of(query, self._store)
+        arguments = None if query == Query.from_filters({}) else plan.arguments
+        return tree.roots(self._store, arguments, plan.passes, oldest_first=oldest_first, limit=limit)
 
     def interrupted_before(self, record_id: str, limit: int) -> list[Record]:
         """The runs that wait for a person and started before a record, newest first. Ingests nothing.
@@ -220,7 +182,7 @@ class JournalReader:
             limit: the maximum number of runs.
         """
         query = Query.from_filters({"status": "interrupted", "runs": True})
-        arguments = {**query.arguments(self._store), "before": UUID(record_id).bytes}
+        arguments = {**Plan.of(query, self._store).arguments, "before": UUID(record_id).bytes}
         return [Record(row) for row in self._store.query(**arguments, limit=limit)]
 
     def models(self) -> list[str]:
@@ -236,10 +198,8 @@ class JournalReader:
         Raises:
             ValueError, TypeError: as :meth:`records`.
         """
-        query = Query.from_filters(filters)
-        return (
-            Record(row) for row in scan.oldest_first(self._store, query.arguments(self._store)) if query.passes(row)
-        )
+        plan = Plan.of(Query.from_filters(filters), self._store)
+        return (Record(row) for row in scan.oldest_first(self._store, plan.arguments) if plan.passes(row))
 
     def get(self, key: str | int | UUID) -> Record:
         """One record.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, final
@@ -15,7 +15,6 @@ from plsync.journal.record import Record
 if TYPE_CHECKING:
     from plsync._common.native import Row, Store
     from plsync.journal.call import RunKind, Status
-    from plsync.journal.filters import Query
 
 __all__ = ["Run", "members", "read", "roots"]
 
@@ -167,15 +166,26 @@ def members(store: Store, root: bytes) -> Iterator[Row]:
         page = store.tree(root, page[-1].id)
 
 
-def roots(store: Store, query: Query, *, oldest_first: bool, limit: int | None) -> Iterator[Run]:
-    """The trees whose root passes a query, in the order of their starts."""
-    found = _by_index(store, oldest_first) if _is_everything(query) else _by_query(store, query, oldest_first)
+def roots(
+    store: Store,
+    arguments: dict[str, Any] | None,
+    passes: Callable[[Row], bool],
+    *,
+    oldest_first: bool,
+    limit: int | None,
+) -> Iterator[Run]:
+    """The trees whose root passes a query, in the order of their starts.
+
+    Args:
+        store: the journal's.
+        arguments: of ``Store.query``; None if every root passes.
+        passes: whether a row that the store returned passes.
+        oldest_first: the order.
+        limit: the maximum number of trees.
+    """
+    found = _by_index(store, oldest_first) if arguments is None else _by_query(store, arguments, passes, oldest_first)
     for record in islice(found, limit):
         yield read(store, record)
-
-
-def _is_everything(query: Query) -> bool:
-    return query == type(query).from_filters({})
 
 
 def _by_index(store: Store, oldest_first: bool) -> Iterator[Record]:
@@ -189,13 +199,15 @@ def _by_index(store: Store, oldest_first: bool) -> Iterator[Record]:
         beyond = ids[-1]
 
 
-def _by_query(store: Store, query: Query, oldest_first: bool) -> Iterator[Record]:
-    arguments = {**query.arguments(store), "runs": True}
+def _by_query(
+    store: Store, arguments: dict[str, Any], passes: Callable[[Row], bool], oldest_first: bool
+) -> Iterator[Record]:
+    arguments = {**arguments, "runs": True}
     while True:
         rows = store.query(**arguments, oldest_first=oldest_first, limit=_ROOTS)
         for row in rows:
             record = Record(row)
-            if record.is_run and record.parent_id is None and query.passes(row):
+            if record.is_run and record.parent_id is None and passes(row):
                 yield record
         if is_last(rows, _ROOTS):
             return

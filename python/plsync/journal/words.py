@@ -35,6 +35,7 @@ __all__ = [
     "delivery_word",
     "ends_of",
     "result",
+    "result_of_end",
     "states_of",
 ]
 
@@ -65,6 +66,11 @@ DELIVERY_OF_STATE: Final[dict[State, Delivery]] = {
 }
 # Records in these states lose their content to the quota. A waiting record becomes dead with the loss.
 _DROPPABLE: Final = ("dead", "held")
+
+
+def result_of_end(number: int) -> Result:
+    """The result of a call with this number of its end."""
+    return _RESULT_OF_END[ENDS[number]]
 
 
 def result(record: Record) -> Result:

@@ -16,6 +16,7 @@ from plsync.journal.events.facts import short_model
 from plsync.journal.filters import Filters, Query
 from plsync.journal.journal import Journal
 from plsync.journal.pages import is_last
+from plsync.journal.plan import Plan
 from plsync.journal.record import Record
 from plsync.ui.answers import ApiError
 from plsync.ui.selection import Selection
@@ -250,11 +251,12 @@ class Queries:
             raise ApiError(400, "bad_request", "the cursor is not one of a page") from None
         query = Query.from_filters(selection.filters)
         store = self._journal._store
-        arguments = query.arguments(store)
+        plan = Plan.of(query, store)
+        arguments = dict(plan.arguments)
         while True:
             arguments["after" if oldest_first else "before"] = behind
             rows = store.query(**arguments, oldest_first=oldest_first, limit=_CHUNK)
-            yield from (Record(row) for row in rows if query.passes(row))
+            yield from (Record(row) for row in rows if plan.passes(row))
             if is_last(rows, _CHUNK):
                 return
             behind = rows[-1].id

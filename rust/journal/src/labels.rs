@@ -14,8 +14,12 @@ pub const TAG: u8 = b't';
 pub const MODEL: u8 = b'm';
 /// The record of the root run, of each record in its tree.
 pub const ROOT: u8 = b'R';
+/// The conversation.
+pub const THREAD: u8 = b'c';
 /// The sink that receives the request id.
 pub const SINK: u8 = b's';
+/// The facts of a digest: see [`crate::facts`]. The last label of a frame, and in no index.
+pub const FACTS: u8 = b'n';
 
 /// How the call ended, unless with an answer. Set by the store, and ignored in a frame.
 pub const ENDED: u8 = b'e';
@@ -46,6 +50,19 @@ pub(crate) fn root(section: &[u8]) -> Option<RecordId> {
     if kind == ROOT { value.try_into().ok().map(RecordId) } else { None }
 }
 
+/// A section without the facts of its digest, and these facts.
+pub(crate) fn split_facts(section: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let mut at = 0;
+    for (kind, value) in iter(section) {
+        if kind == FACTS {
+            let end = at + 2 + value.len();
+            return (if end == section.len() { &section[..at] } else { section }, Some(value));
+        }
+        at += 2 + value.len();
+    }
+    (section, None)
+}
+
 /// The labels of a section, up to the first that is cut short.
 pub fn iter(section: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = section;
@@ -70,5 +87,18 @@ mod tests {
         let labels: Vec<_> = iter(&section).collect();
         assert_eq!(labels, [(TAG, &b"langchain"[..]), (RUN, &[7; 16]), (MODEL, &[b'x'; 255])]);
         assert_eq!(iter(&section[..section.len() - 1]).count(), 2);
+    }
+
+    #[test]
+    fn the_facts_are_the_last_label() {
+        let mut section = Vec::new();
+        push(&mut section, TAG, b"x");
+        let labels = section.clone();
+        assert_eq!(split_facts(&section), (&labels[..], None));
+        push(&mut section, FACTS, b"facts");
+        assert_eq!(split_facts(&section), (&labels[..], Some(&b"facts"[..])));
+        // Another writer may order its labels differently.
+        push(&mut section, TAG, b"y");
+        assert_eq!(split_facts(&section), (&section[..], Some(&b"facts"[..])));
     }
 }

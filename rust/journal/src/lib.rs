@@ -23,6 +23,7 @@
 
 mod checksum;
 mod error;
+pub mod facts;
 pub mod frame;
 mod ids;
 pub mod labels;
@@ -74,6 +75,7 @@ pub use store::check::{CheckReport, Problem};
 pub use store::db::compact::CompactReport;
 #[cfg(fuzzing)]
 pub use store::db::verify::is_sound;
+pub use store::digests::{Digest, Figures, NameId};
 pub use store::followups::{
     FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, ListedState, Op, SentFollowUp, Target,
 };
@@ -81,7 +83,9 @@ pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
 pub use store::ingest::IngestReport;
 pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT, TreeRest};
 pub use store::query::known::Known;
-pub use store::query::{Query, TextSearch};
+pub use store::query::{
+    Count, Facets, Figure, GroupName, Grouping, Histogram, Query, SearchPage, Sums, TextSearch, Usage,
+};
 pub use store::records::quota::{PruneCounts, Quota, QuotaPolicy};
 pub use store::records::read::PAGE_BYTES;
 pub use store::records::row::{Ack, Row};

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{assert_sound, end, golden, limits, ms, runs, segments, start};
+use common::{assert_sound, end, facts, golden, limits, ms, runs, segments, start};
 use plsync_journal::{
     Account, Bind, CallEnd, Durability, Event, FLAG_LOSSY, FLAG_RUN, FailedCallback, FrameKind, Head, Lane, Millis,
     ParkedState, RecordId, RequestId, Seq, Spool, Store, labels,
@@ -20,6 +20,12 @@ fn the_golden_journals_are_read_completely() {
         assert_eq!(store.ingest(true).unwrap().damage, []);
         assert_sound(&store);
         assert_eq!(golden::contents(&store).unwrap(), golden::expected(name), "{name}");
+        // Earlier versions stored no digests.
+        let (records, missing) = store.undigested_count().unwrap();
+        assert_eq!(records, missing);
+        facts::fill(&store);
+        assert_eq!(store.undigested_count().unwrap(), (records, 0));
+        assert_sound(&store);
     }
 }
 

@@ -4,10 +4,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bench, LATER, SINK, assert_sound, end, lease_at, row, start};
+use common::{Bench, LATER, SINK, assert_sound, end, facts, lease_at, row, start};
 use plsync_journal::{
-    CallEnd, Durability, FLAG_PRUNED, Millis, ParkedState, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq, Spool,
-    State, Store,
+    CallEnd, Durability, Event, FLAG_PRUNED, Millis, ParkedState, Query, Quota, QuotaPolicy, RecordId, RequestId, Seq,
+    Spool, State, Store,
 };
 
 /// A quota that prunes every record that it may prune.
@@ -18,8 +18,9 @@ fn call(bench: &Bench) -> RecordId {
     let id = RecordId::new();
     let spool = Spool::open(&bench.path, Durability::Process).unwrap();
     let body = id.hex().repeat(100);
-    spool.append(&start(id, &[], body.as_bytes())).unwrap();
-    spool.append(&end(id, CallEnd::Ok, body.as_bytes())).unwrap();
+    spool.append(&start(id, &facts::of_start(), body.as_bytes())).unwrap();
+    let labels = facts::of_end(7);
+    spool.append(&Event { labels: &labels, ..end(id, CallEnd::Ok, body.as_bytes()) }).unwrap();
     id
 }
 
@@ -57,6 +58,8 @@ fn an_acked_record_keeps_its_id_state_and_request_id() {
     let row = row(&store, sent);
     assert_eq!((row.state, row.ended, common::request_id(&row)), (State::Acked, CallEnd::Ok, 7));
     assert_eq!(store.by_request(RequestId(7)).unwrap(), [sent]);
+    let digest = store.digests(&[row.seq]).unwrap()[0].unwrap();
+    assert_eq!((digest.is_complete, digest.duration_ns), (true, Some(7)));
     let stats = store.stats().unwrap();
     assert_eq!((stats.pruned_acked, stats.pruned_unsent, stats.records), (1, 0, 2));
     assert_sound(&store);

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, ms, request_id, row, start};
+use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, facts, ms, request_id, row, start};
 use plsync_journal::{
-    CallEnd, Error, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport, SentFollowUp,
-    Seq, State, Store, Target, labels, salvage,
+    CallEnd, Error, Event, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport,
+    SentFollowUp, Seq, State, Store, Target, labels, salvage,
 };
 use tempfile::TempDir;
 
@@ -18,6 +18,10 @@ const PAGE: u64 = 4096;
 fn body(id: RecordId) -> Vec<u8> {
     // Some bodies are small, and some have separate pages.
     id.hex().bytes().rev().cycle().take(100 + usize::from(id.0[15]) * 40).map(|byte| byte ^ (id.0[14] & 15)).collect()
+}
+
+fn duration(id: RecordId) -> u64 {
+    1000 + u64::from(id.0[15])
 }
 
 /// A journal of 300 calls. Every third is acked, every second has a follow-up, and every sixth one that was sent before. One is dead,
@@ -36,8 +40,10 @@ fn journal() -> Damaged {
         let mut section = Vec::new();
         labels::push(&mut section, labels::TAG, b"tagged");
         labels::push(&mut section, labels::SINK, SINK.as_bytes());
+        section.extend(facts::of_start());
         bench.spool.append(&start(id, &section, &body(id))).unwrap();
-        bench.spool.append(&end(id, CallEnd::Ok, &body(id))).unwrap();
+        let labels = facts::of_end(duration(id));
+        bench.spool.append(&Event { labels: &labels, ..end(id, CallEnd::Ok, &body(id)) }).unwrap();
         id
     };
     let mut ids: Vec<_> = (0..300).map(|_| call()).collect();
@@ -105,7 +111,11 @@ fn all(store: &Store) -> Vec<Row> {
 fn assert_matches(store: &Store, journal: &Damaged, report: &SalvageReport) {
     assert_sound(store);
     let ordered: HashSet<_> = store.acks(0, 10_000).unwrap().into_iter().map(|acked| acked.row.id).collect();
-    for row in all(store) {
+    let rows = all(store);
+    let seqs: Vec<Seq> = rows.iter().map(|row| row.seq).collect();
+    for (row, digest) in rows.into_iter().zip(store.digests(&seqs).unwrap()) {
+        let digest = digest.expect("each record has a digest");
+        assert!(!digest.is_complete || digest.duration_ns == Some(duration(row.id)));
         let bodies: Vec<_> = [row.start, row.end].into_iter().flatten().collect();
         let Some(at) = journal.ids.iter().position(|id| *id == row.id) else {
             assert!(row.last_error.contains("without its id"), "{:?} was never recorded", row.id);
@@ -148,6 +158,9 @@ fn everything_is_kept_of_an_intact_journal() {
     let journal = journal();
     let (report, store) = journal.salvage();
     assert_eq!((report.lost, report.damaged, report.losses.len()), (0, 0, 0));
+    assert_eq!(store.undigested_count().unwrap(), (320, 0));
+    let digest = store.digests(&[Seq(7)]).unwrap()[0].unwrap();
+    assert_eq!(store.model_name(digest.model).unwrap(), Some(b"m".to_vec()));
     assert_eq!((report.records, report.events, report.acks, report.callbacks, report.frames), (320, 600, 100, 103, 40));
     assert_eq!((report.followups, report.followups_sent), (150, 50));
     assert_matches(&store, &journal, &report);

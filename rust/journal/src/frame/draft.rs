@@ -88,6 +88,20 @@ impl Draft {
         self.labels_len = self.bytes.len() - HEADER;
     }
 
+    /// Like [`Self::label`], for a value of several parts. A value that is too long is left out.
+    pub fn label_of_parts(&mut self, kind: u8, parts: [&[u8]; 3]) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if let Ok(length) = u8::try_from(length)
+            && self.labels_len + 2 + usize::from(length) <= labels::MAX_SECTION
+        {
+            self.bytes.extend_from_slice(&[kind, length]);
+            for part in parts {
+                self.bytes.extend_from_slice(part);
+            }
+            self.labels_len = self.bytes.len() - HEADER;
+        }
+    }
+
     /// The memory to append the body to. The caller must keep the bytes that are in it already.
     pub fn body(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -8,6 +8,7 @@ use crate::store::bundles::salvage::SalvagedBundles;
 use crate::store::callbacks::CallbackEntry;
 use crate::store::db::pages::{Page, Pages};
 use crate::store::db::trees::{PART_END, PART_START};
+use crate::store::digests::{Digest, NameId, NameKind, ROW, place};
 use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::records::compressor::BodyCompressor;
 use crate::store::records::row::{Ack, StateRow};
@@ -44,6 +45,9 @@ pub(super) struct SalvagedEntries {
     pub(super) followups: BTreeMap<FollowUpKey, FollowUpEntry>,
     pub(super) sent_followups: BTreeMap<FollowUpKey, SentEntry>,
     pub(super) sinks: BTreeMap<SinkId, Vec<u8>>,
+    /// The rows of digests, each with a checksum.
+    pub(super) digests: HashMap<u64, Vec<u8>>,
+    pub(super) digest_names: BTreeMap<(NameKind, NameId), Vec<u8>>,
     pub(super) servers: BTreeMap<ServerId, Server>,
     /// Record in doubt -> the server that it was sent to, if that was not the bound one.
     pub(super) elsewhere: HashMap<Seq, ServerId>,
@@ -113,6 +117,19 @@ impl SalvagedEntries {
         let owner = start.as_deref().and_then(body::owner);
         let end = candidates(PART_END).find(|stored| owner.is_none() || body::owner(stored) == owner);
         [start, end]
+    }
+
+    /// The digest of a record, if its names are known.
+    pub(super) fn digest(&self, number: Seq) -> Option<Digest> {
+        let (block, at) = place(number);
+        let mut digest = Digest::decode(number, self.digests.get(&block)?.get(at..at + ROW)?)?;
+        for (kind, name) in [(NameKind::Model, &mut digest.model), (NameKind::Provider, &mut digest.provider)] {
+            if *name != NameId::default() && !self.digest_names.contains_key(&(kind, *name)) {
+                *name = NameId::default();
+                digest.is_complete = false;
+            }
+        }
+        Some(digest)
     }
 
     /// Whether a stored body is whole. One that repeats the start of its root is read when all entries are known.

@@ -9,6 +9,7 @@ use crate::store::bundles::carried::CarriedEntry;
 use crate::store::callbacks::{CallbackEntry, sinks};
 use crate::store::db::pages::{Page, PageEntry, Pages};
 use crate::store::db::trees::{FAILURES_COUNTED, PART_END, PART_START, sealed_seq, tail_seq, without_seal};
+use crate::store::digests::{self, BLOCK};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::{FollowUpEntry, FollowUpKey, SentEntry};
 use crate::store::outbox::ack_order;
@@ -156,6 +157,15 @@ impl SalvagedEntries {
                 let (name, number) = sinks::read(key, value)?;
                 self.sinks.insert(number, name);
             }
+            b"digests" => {
+                let block = seq(key)?.0;
+                (value.len() == BLOCK).then_some(())?;
+                self.digests.insert(block, value.to_vec());
+            }
+            b"digest_names" => {
+                let (kind, name, id) = digests::read_name(key, value)?;
+                self.digest_names.insert((kind, id), name);
+            }
             // Work lists and indexes are rebuilt.
             _ => {}
         }
@@ -168,12 +178,20 @@ impl SalvagedEntries {
         let (key, Some(value)) = (&entry.key[..], entry.value.as_deref()) else { return };
         if let Some((name, number)) = sinks::read(key, value) {
             self.sinks.entry(number).or_insert(name);
+        } else if let Some((kind, name, id)) = digests::read_name(key, value) {
+            if self.has_gaps(b"digest_names") {
+                self.digest_names.entry((kind, id)).or_insert(name);
+            }
         } else if let Some(number) = seq(key) {
             if let Ok(row) = StateRow::decode(number, value) {
                 let newer = self.rows.get(&number).is_none_or(|known| known.changed_at <= row.changed_at);
                 if newer && !reached.rows.contains(&number) {
                     self.rows.insert(number, row);
                     self.orphan_rows.insert(number);
+                }
+            } else if value.len() == BLOCK {
+                if self.has_gaps(b"digests") {
+                    self.digests.entry(number.0).or_insert_with(|| value.to_vec());
                 }
             } else if let Some(ack) = without_seal(key, value).and_then(Ack::read) {
                 self.acks.entry(number).or_insert(ack);

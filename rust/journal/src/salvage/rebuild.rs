@@ -10,6 +10,7 @@ use crate::state::{CallEnd, FLAG_PRUNED, FLAG_RUN, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
 use crate::store::db::trees::{PART_END, PART_START, label_key, record_key, sealed_seq, seq_key, with_seal};
+use crate::store::digests;
 use crate::store::followups::queue::Queue;
 use crate::store::followups::sent::restore_sent;
 use crate::store::followups::{FollowUpKey, restore};
@@ -151,6 +152,9 @@ fn copy_names(store: &Store, found: &SalvagedEntries, report: &mut SalvageReport
             let name = name.unwrap_or_else(|| format!("lost:{number}").into_bytes());
             sinks::put(&mut change, &name, SinkId(number))?;
         }
+        for ((kind, id), name) in &found.digest_names {
+            digests::put_name(change.txn, trees, *kind, name, *id)?;
+        }
         change.finish()?;
         for (key, value) in &found.meta {
             // The copy of a dictionary that this version ships may be damaged, and is not needed.
@@ -228,6 +232,7 @@ fn write(
     }
     row.settle_forgotten();
     change.insert(seq, &row)?;
+    copy_digest(change, found, old, seq, &row)?;
     if let Some(server) = server {
         elsewhere::put(change.txn, change.trees, seq, server)?;
     }
@@ -236,6 +241,19 @@ fn write(
         copy_followups(change, found, Queue::Record(old), Queue::Record(seq), report)?;
     }
     Ok(Some(seq))
+}
+
+/// Copies the digest of a record. A lost one is made later from the bodies.
+fn copy_digest(change: &mut Change, found: &SalvagedEntries, old: Seq, seq: Seq, row: &StateRow) -> Result<()> {
+    let known = found.digest(old).filter(|known| known.started == row.id.made_at());
+    // The end in an earlier commit's digest may be outdated, and so may its figures.
+    let is_current = known.is_some_and(|known| known.ended == row.ended);
+    let mut digest = known.filter(|_| is_current).unwrap_or_else(|| digests::of_row(row));
+    if row.is_forgotten() {
+        digest = digests::of_row(row).forgotten();
+    }
+    digest.is_run = row.is_run();
+    change.digests.put(change.txn, change.trees, seq, &digest)
 }
 
 /// The server of a record in doubt, if it is not the bound one. A record that may be at one of several servers is held: a look-up at

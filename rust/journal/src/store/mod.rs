@@ -7,6 +7,7 @@ pub(crate) mod bundles;
 pub(crate) mod callbacks;
 pub(crate) mod check;
 pub(crate) mod db;
+pub(crate) mod digests;
 pub(crate) mod followups;
 pub(crate) mod forget;
 pub(crate) mod ingest;

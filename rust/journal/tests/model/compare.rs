@@ -83,6 +83,7 @@ impl Pair {
         assert_eq!(store.last_ack().unwrap(), model.last_ack);
         self.compare_servers();
         self.compare_callbacks();
+        self.compare_digests();
         assert_sound(store);
     }
 }

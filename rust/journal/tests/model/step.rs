@@ -42,6 +42,8 @@ pub enum Step {
     Bind(u8, Bind),
     /// Withdraws the deliveries to a server.
     Withdraw(u32),
+    /// Makes the missing digests.
+    Fill,
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -78,5 +80,6 @@ pub fn step() -> impl Strategy<Value = Step> {
         1 => sink.prop_map(Step::Drop),
         2 => (1..=ACCOUNTS, how).prop_map(|(account, how)| Step::Bind(account, how)),
         1 => (0..5u32).prop_map(Step::Withdraw),
+        1 => Just(Step::Fill),
     ]
 }

@@ -19,7 +19,7 @@ pub(crate) mod untagged;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::handover;
 use crate::once::get_or_load;
@@ -66,6 +66,14 @@ pub(crate) fn attribute<'py>(
         return Ok(Some(value));
     }
     object.getattr_opt(name)
+}
+
+/// The fields of a message or an output of `LangChain`'s own classes; `None` for any other object.
+pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
+    match classes::kind(object) {
+        classes::Kind::Model(_) => pydantic::dict_of(object),
+        _ => None,
+    }
 }
 
 static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();

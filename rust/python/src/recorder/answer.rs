@@ -6,16 +6,19 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::encode::attribute;
 
-/// Whether an answer comes from a `LangChain` cache. A total cost of 0 is the only mark that a cached answer has.
-pub(super) fn is_cached(generations: &Bound<'_, PyAny>) -> bool {
+/// The usage of the first candidate's message, if it is a dict.
+pub(super) fn usage_of<'py>(generations: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     let py = generations.py();
-    let total_cost = || {
-        let first = generations.cast_exact::<PyList>().ok()?.get_item(0).ok()?;
-        let message = attribute(&first, intern!(py, "message")).ok()??;
-        let usage = attribute(&message, intern!(py, "usage_metadata")).ok()??;
-        usage.cast_exact::<PyDict>().ok()?.get_item(intern!(py, "total_cost")).ok()?
-    };
-    total_cost().is_some_and(|cost| cost.extract::<f64>().is_ok_and(|cost| cost == 0.0))
+    let first = generations.cast_exact::<PyList>().ok()?.get_item(0).ok()?;
+    let message = attribute(&first, intern!(py, "message")).ok()??;
+    let usage = attribute(&message, intern!(py, "usage_metadata")).ok()??;
+    usage.cast_into_exact::<PyDict>().ok()
+}
+
+/// Whether an answer with this usage comes from a `LangChain` cache. A total cost of 0 is the only mark that a cached answer has.
+pub(super) fn is_cached(usage: &Bound<'_, PyDict>) -> bool {
+    let total_cost = usage.get_item(intern!(usage.py(), "total_cost")).ok().flatten();
+    total_cost.is_some_and(|cost| cost.extract::<f64>().is_ok_and(|cost| cost == 0.0))
 }
 
 /// The kind of a call whose start was not recorded: only chat models answer with messages.

@@ -15,8 +15,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use super::Recorder;
-use super::answer::{generations_of, is_cached};
+use super::answer::{generations_of, is_cached, usage_of};
 use super::calls::{Calls, EndArguments, StartArguments};
+use super::facts::complete;
 use super::key::key;
 use super::run::{Arrival, RunKind};
 use super::tokens::{has_delta, is_token};
@@ -209,8 +210,13 @@ impl LangChainCallbacks {
             let found = generations_of(response);
             let is_readable = found.is_some();
             let (generations, more) = found.unwrap_or((none.clone(), Vec::new()));
+            let usage = usage_of(&generations);
+            let tokens = usage.as_ref().and_then(complete);
+            // LangChain adds the cost of a cached answer to its three counts.
+            let is_cached = usage.as_ref().is_some_and(|usage| usage.len() != 3 && is_cached(usage));
             let end = EndArguments {
-                flags: if is_cached(&generations) { FLAG_CACHED } else { 0 },
+                flags: if is_cached { FLAG_CACHED } else { 0 },
+                tokens,
                 more,
                 llm_output: attribute(response, intern!(py, "llm_output")).ok().flatten(),
                 ..EndArguments::new(CallEnd::Ok, (key!("generations"), generations))

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use plsync_journal::facts::{EndFacts, Tokens};
 use plsync_journal::{CallEnd, FrameKind, RecordId, Spool};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,6 +13,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::answer::kind_of;
 use super::event;
+use super::facts::{self, Doubt};
 use super::field::{Envelope, Field, Value};
 use super::key::{OwnKey, key};
 use super::open_runs::OpenRuns;
@@ -51,6 +53,8 @@ pub(super) struct EndArguments<'py> {
     pub(super) more: Vec<Bound<'py, PyAny>>,
     pub(super) llm_output: Option<Bound<'py, PyAny>>,
     pub(super) error: Option<Bound<'py, PyAny>>,
+    /// The tokens, if the usage of the first candidate has both counts.
+    pub(super) tokens: Option<Tokens>,
 }
 
 /// The field of an event that differs between kinds of models: its key and its value.
@@ -58,7 +62,16 @@ pub(super) type Content<'py> = (&'static OwnKey, Bound<'py, PyAny>);
 
 impl<'py> EndArguments<'py> {
     pub(super) fn new(ended: CallEnd, content: Content<'py>) -> Self {
-        Self { ended, stands: RunKind::Model, flags: 0, content, more: Vec::new(), llm_output: None, error: None }
+        Self {
+            ended,
+            stands: RunKind::Model,
+            flags: 0,
+            content,
+            more: Vec::new(),
+            llm_output: None,
+            error: None,
+            tokens: None,
+        }
     }
 }
 
@@ -175,6 +188,7 @@ impl Calls {
             sink: self.sink.as_deref(),
             root: place.map(|place| place.root),
             lane: place.map(|place| place.lane),
+            facts: None,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)?;
         if key.id.is_none() {
@@ -206,11 +220,19 @@ impl Calls {
         }
         let parent_run_id = parent_run_id.and_then(|parent| RunId::read(parent));
         let arrivals = run.map_or(&[][..], Run::arrivals);
+        let (elapsed, first_token) = (run.map(Run::elapsed_ns), arrivals.first().copied());
+        // A redact hook may change the counts.
+        let tokens = match end.tokens {
+            tokens @ Some(_) if self.redact.is_none() => Ok(tokens),
+            _ if self.redact.is_some() || end.stands == RunKind::Decision || run.is_none() => Err(Doubt),
+            _ => facts::tokens(&end.content.1, end.llm_output.as_ref()),
+        };
+        let facts = tokens.ok().map(|tokens| EndFacts { duration_ns: elapsed, first_token_ns: first_token, tokens });
         let mut fields = Vec::with_capacity(11);
         fields.extend([
             (key!("v").into(), Value::Number(Some(1))),
             (key!("t").into(), Value::Number(Some(nanos(now)))),
-            (key!("elapsed").into(), Value::Number(run.map(Run::elapsed_ns))),
+            (key!("elapsed").into(), Value::Number(elapsed)),
         ]);
         if run.is_none() {
             fields.push((key!("kind").into(), Value::Text(kind_of(&end.content.1))));
@@ -221,7 +243,7 @@ impl Calls {
             (end.content.0.into(), Value::Object(Some(end.content.1))),
             (key!("llm_output").into(), Value::Metadata(end.llm_output)),
             (key!("error").into(), Value::Searched(end.error)),
-            (key!("first_token").into(), Value::Number(arrivals.first().copied())),
+            (key!("first_token").into(), Value::Number(first_token)),
             (key!("chunks").into(), Value::Times(arrivals)),
         ]);
         let envelope = Envelope {
@@ -234,6 +256,7 @@ impl Calls {
             sink: None,
             root: run.and_then(|run| run.place).map(|place| place.root),
             lane: None,
+            facts,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }

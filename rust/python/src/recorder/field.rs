@@ -1,5 +1,6 @@
 //! The parts of an event: the envelope around its body, and the fields of the body.
 
+use plsync_journal::facts::EndFacts;
 use plsync_journal::{CallEnd, FrameKind, Lane, RecordId};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -22,6 +23,8 @@ pub(super) struct Envelope<'a> {
     pub(super) root: Option<RecordId>,
     /// The lane of the record's tree.
     pub(super) lane: Option<Lane>,
+    /// The facts of an end, for its digest.
+    pub(super) facts: Option<EndFacts>,
 }
 
 /// A value of the body: one of the recorder's own, or an object of the program.

@@ -8,6 +8,7 @@ mod call;
 mod callbacks;
 mod calls;
 mod event;
+mod facts;
 mod field;
 mod given_up;
 mod key;

@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use plsync_journal::facts::EndFacts;
 use plsync_journal::{CallEnd, FrameKind};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -34,11 +35,12 @@ impl Calls {
     /// Writes the end event of a step.
     pub(super) fn write_step_end(&self, py: Python<'_>, end: &StepEnd<'_, '_>, run: &Run, key: RunKey) -> PyResult<()> {
         let now = SystemTime::now();
+        let elapsed = run.elapsed_ns();
         let mut fields = Vec::with_capacity(5);
         fields.extend([
             (key!("v").into(), Value::Number(Some(1))),
             (key!("t").into(), Value::Number(Some(nanos(now)))),
-            (key!("elapsed").into(), Value::Number(Some(run.elapsed_ns()))),
+            (key!("elapsed").into(), Value::Number(Some(elapsed))),
         ]);
         if run.has_content {
             if let Some(input) = end.input.filter(|input| !input.is_none()) {
@@ -64,6 +66,7 @@ impl Calls {
             sink: None,
             root: run.place.map(|place| place.root),
             lane: None,
+            facts: Some(EndFacts { duration_ns: Some(elapsed), ..EndFacts::default() }),
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }

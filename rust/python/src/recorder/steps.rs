@@ -192,6 +192,7 @@ impl Calls {
             sink: None,
             root: Some(place.root),
             lane: Some(place.lane),
+            facts: None,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
     }

@@ -30,6 +30,11 @@ pub(super) fn query(conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Query> {
                 }
             }
             "ended" => query.ended = numbers(&value, end)?,
+            "removed" => {
+                let states: Vec<(u8, bool)> = value.extract()?;
+                let of = |(number, is_removed)| Ok((state(number)?, is_removed));
+                query.removed = states.into_iter().map(of).collect::<PyResult<_>>()?;
+            }
             "lanes" => query.lanes = numbers(&value, |lane| Ok(Lane(lane)))?,
             "since" => query.since = Some(Millis(value.extract()?)),
             "until" => query.until = Some(Millis(value.extract()?)),

@@ -6,6 +6,7 @@
 mod bundles;
 mod callbacks;
 mod conditions;
+mod digests;
 mod followups;
 mod maintenance;
 mod outbox;

@@ -1,5 +1,6 @@
 //! Checks every frame of the spool, every record of the store, and that the trees agree.
 
+mod digests;
 mod lists;
 mod records;
 mod report;

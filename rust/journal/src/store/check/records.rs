@@ -2,6 +2,7 @@
 
 use heed::RoTxn;
 
+use super::digests::DigestCheck;
 use super::report::CheckReport;
 use crate::ids::SinkId;
 use crate::state::{CallEnd, State};
@@ -19,6 +20,7 @@ use crate::{Result, Seq, labels};
 pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport) -> Result<()> {
     let mut counted = Counts::default();
     let mut is_whole = true;
+    let mut digests = DigestCheck::begin(txn, trees)?;
     for entry in trees.state.iter(txn)? {
         let (key, value) = entry?;
         let seq = tail_seq(key)?;
@@ -43,7 +45,9 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;
+        digests.check(seq, &row, report)?;
     }
+    digests.finish(is_whole, report);
     let stored = Counts::load(txn, trees)?;
     // Without a damaged row, which is reported above.
     if is_whole && stored.states != counted.states {

@@ -16,6 +16,7 @@ use super::memory::MapTrimmer;
 use super::trees::Trees;
 use crate::os::{disk, fs};
 use crate::store::Store;
+use crate::store::digests::remove_unused_names;
 use crate::store::forget::is_unfinished;
 use crate::store::records::quota::PruneCounts;
 use crate::{Error, RecordId, Result, layout};
@@ -69,6 +70,9 @@ impl Store {
         clear(self.path())?;
         let before = self.db().sizes()?.0;
         let pruned = self.enforce_quota()?;
+        if self.db().read(is_unfinished)? {
+            self.db().in_room(|| self.db().write(remove_unused_names))?;
+        }
         let copy = self.path().join(format!("{UNFINISHED}{}", RecordId::new().hex()));
         let replaced = self.db().hold_writers(|env, number| {
             copy_into(env, &self.db().trimmer, &copy)?;

@@ -95,10 +95,14 @@ trees! {
     hubs,
     /// At a hub: the log for the origin, and the facts that it has still to report.
     returns,
+    /// Block -> 85 digests, of records with consecutive numbers.
+    digests,
+    /// (kind, 'n' name) -> number, (kind, 'i' number) -> name; each with a seal. The names in digests.
+    digest_names,
 }
 
 /// Trees that a store of this format may lack, because an earlier version made it without them.
-const LATER_TREES: [&str; 13] = [
+const LATER_TREES: [&str; 15] = [
     "ack_order",
     "positions",
     "callbacks_due",
@@ -112,6 +116,8 @@ const LATER_TREES: [&str; 13] = [
     "bundle_rows",
     "hubs",
     "returns",
+    "digests",
+    "digest_names",
 ];
 
 /// Whether an earlier version made the store without some of the trees.

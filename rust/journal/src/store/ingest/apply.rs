@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::chunk::{Chunk, Event, Progress};
 use super::index::Index;
 use super::report::IngestReport;
+use crate::facts::{EndFacts, StartFacts};
 use crate::ids::SinkId;
 use crate::state::{CallEnd, FLAG_INFERRED, FLAG_RUN, FrameKind, STORE_FLAGS, State};
 use crate::store::Store;
@@ -16,11 +17,12 @@ use crate::store::callbacks::{CallbackEntry, EntryKey, sinks};
 use crate::store::db::trees::{
     PART_START, cursor_key, number_key, put_last, record_key, sealed_seq, tail_seq, with_seal,
 };
+use crate::store::digests::{Digest, NameKind};
 use crate::store::outbox::tree_wait::{TREE_WAIT, is_root_open};
 use crate::store::records::body;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{Change, load};
-use crate::{Millis, RecordId, Result, Seq, labels};
+use crate::{FLAG_CACHED, Millis, RecordId, Result, Seq, labels};
 
 /// The state's reason of a record of opaque bytes.
 pub(crate) const OPAQUE: &str = "opaque bytes, appended without a handler: nothing to send";
@@ -37,6 +39,8 @@ struct Commit<'g, 'c, 't, 'e> {
     records: Vec<NewRecord<'g>>,
     /// The numbers and rows of these records, in the same order.
     rows: Vec<(Seq, StateRow)>,
+    /// The digests of these records, in the same order.
+    digests: Vec<Digest>,
     /// The bodies of these records, by number and part.
     bodies: Vec<(Seq, u8, Cow<'g, [u8]>)>,
     index: Index<'g>,
@@ -101,6 +105,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             fresh: HashMap::with_capacity(events / 2),
             records: Vec::with_capacity(events / 2),
             rows: Vec::with_capacity(events / 2),
+            digests: Vec::with_capacity(events / 2),
             bodies: Vec::with_capacity(events),
             index: Index::default(),
             roots: HashMap::new(),
@@ -113,6 +118,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     fn store(&mut self, event: &Event, section: &'g [u8], stored: &'g [u8]) -> Result<()> {
         let part = event.part();
         let root = labels::root(section);
+        let (section, facts) = labels::split_facts(section);
         let stored = match &event.base {
             Some(base) if !self.has_start(base.root)? => Cow::Owned(base.detached(stored)?),
             _ => Cow::Borrowed(stored),
@@ -129,6 +135,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
                     return Ok(());
                 }
                 merge_into(row, event, SinkId::NONE);
+                add_facts(self.change, &mut self.digests[*at], event, facts)?;
                 let seq = *seq;
                 if let Some(at) = self.bodies.iter().rposition(|(body, of, _)| (*body, *of) == (seq, part)) {
                     let (.., replaced) = self.bodies.swap_remove(at);
@@ -144,18 +151,19 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             let sink =
                 if is_indexed { SinkId::NONE } else { index_labels(self.change, index, event.id, *seq, section)? };
             merge_into(row, event, sink);
+            add_facts(self.change, &mut self.digests[*at], event, facts)?;
             let seq = *seq;
             self.count(event, &stored);
             self.bodies.push((seq, part, stored));
             return Ok(());
         }
         match self.number(event.id)? {
-            (seq, true) => self.add_to(seq, event, section, &stored, root),
+            (seq, true) => self.add_to(seq, event, (section, facts), &stored, root),
             (seq, false) => {
                 if let Some(root) = root {
                     self.roots.insert(self.records.len(), root);
                 }
-                self.begin(seq, event, section, stored)
+                self.begin(seq, event, (section, facts), stored)
             }
         }
     }
@@ -185,10 +193,19 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
     }
 
     /// Adds the first event of a record.
-    fn begin(&mut self, seq: Seq, event: &Event, section: &'g [u8], stored: Cow<'g, [u8]>) -> Result<()> {
+    fn begin(
+        &mut self,
+        seq: Seq,
+        event: &Event,
+        (section, facts): (&'g [u8], Option<&[u8]>),
+        stored: Cow<'g, [u8]>,
+    ) -> Result<()> {
         let sink = index_labels(self.change, &mut self.index, event.id, seq, section)?;
         let mut row = StateRow::new(event.id, event.writer, self.change.now);
         merge_into(&mut row, event, sink);
+        let mut digest = Digest::new(event.id.made_at());
+        add_facts(self.change, &mut digest, event, facts)?;
+        self.digests.push(digest);
         let mut has = [false; 2];
         has[usize::from(event.part())] = true;
         self.fresh.insert(event.id, self.records.len());
@@ -206,7 +223,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         &mut self,
         seq: Seq,
         event: &Event,
-        section: &'g [u8],
+        (section, facts): (&'g [u8], Option<&[u8]>),
         stored: &[u8],
         root: Option<RecordId>,
     ) -> Result<()> {
@@ -243,6 +260,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
                 row.grow_until(until);
             }
         })?;
+        self.change.add_facts(seq, event, facts, &row)?;
         if row.state == State::Acked && row.sink != SinkId::NONE && !had_sink {
             // The request id arrived before the sink was known.
             let key = EntryKey::owned(row.sink, seq, row.writer);
@@ -298,6 +316,10 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
             put_last(self.change.trees.records, self.change.txn, &record_key(seq, part), &stored)?;
         }
         self.change.insert_newest(&self.rows)?;
+        for ((seq, row), digest) in self.rows.iter().zip(&mut self.digests) {
+            follow(digest, row);
+            self.change.digests.put(self.change.txn, self.change.trees, *seq, digest)?;
+        }
         self.index.write(self.change)?;
         Ok(self.tally)
     }
@@ -347,6 +369,44 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
     }
 }
 
+impl Change<'_, '_> {
+    /// Adds the facts of a further event to the digest of its record.
+    fn add_facts(&mut self, seq: Seq, event: &Event, facts: Option<&[u8]>, row: &StateRow) -> Result<()> {
+        if seq <= self.digests.progress.from {
+            return Ok(());
+        }
+        let known = self.digests.get(self.txn, self.trees, seq)?;
+        let mut digest = known.unwrap_or_else(|| Digest::new(event.id.made_at()));
+        add_facts(self, &mut digest, event, facts)?;
+        follow(&mut digest, row);
+        self.digests.put(self.txn, self.trees, seq, &digest)
+    }
+}
+
+fn add_facts(change: &mut Change<'_, '_>, digest: &mut Digest, event: &Event, facts: Option<&[u8]>) -> Result<()> {
+    if event.is_terminal() {
+        digest.end(event.ended, facts.and_then(EndFacts::read));
+        return Ok(());
+    }
+    let facts = facts.and_then(StartFacts::read);
+    let (model, provider) = facts.as_ref().map_or((None, None), |facts| (facts.model, facts.provider));
+    let mut number = |kind, name: Option<&[u8]>| -> Result<_> {
+        name.map(|name| change.digests.name(change.txn, change.trees, kind, name))
+            .transpose()
+            .map(Option::unwrap_or_default)
+    };
+    let (model, provider) = (number(NameKind::Model, model)?, number(NameKind::Provider, provider)?);
+    digest.start(facts.as_ref(), model, provider);
+    Ok(())
+}
+
+/// Copies the facts of a row into the digest of its record.
+fn follow(digest: &mut Digest, row: &StateRow) {
+    digest.ended = row.ended;
+    digest.is_run = row.is_run();
+    digest.is_cached = row.flags & FLAG_CACHED != 0;
+}
+
 /// Adds the labels to the index, and returns the sink among them.
 fn index_labels<'g>(
     change: &mut Change<'_, '_>,
@@ -359,7 +419,7 @@ fn index_labels<'g>(
     for (kind, value) in labels::iter(section) {
         if kind == labels::SINK {
             sink = sinks::intern(change, value)?;
-        } else if kind != labels::ENDED {
+        } else if kind != labels::ENDED && kind != labels::FACTS {
             index.add(kind, value, id, seq);
         }
     }

@@ -8,6 +8,7 @@ use memchr::memmem::{find, find_iter};
 use super::text::TextSearch;
 use crate::state::{CallEnd, Custody, Lane, State};
 use crate::store::db::trees::{PART_END, PART_START, Trees, label_key, record_key};
+use crate::store::digests;
 use crate::store::records::body;
 use crate::store::records::read::read_row;
 use crate::store::records::row::{Row, StateRow};
@@ -30,6 +31,8 @@ pub struct Query {
     pub states: Vec<State>,
     /// Custodies that match, of records in doubt that a hub has. With states or custodies, a record must have one of both lists.
     pub custodies: Vec<Custody>,
+    /// States whose records must have their content, or must have lost it (true).
+    pub removed: Vec<(State, bool)>,
     /// Ends that match; empty for any end.
     pub ended: Vec<CallEnd>,
     /// Only records that started at this moment or later.
@@ -44,7 +47,7 @@ pub struct Query {
     pub text: Option<String>,
     /// Texts, all of which the body of the start must contain.
     pub start_texts: Vec<String>,
-    /// The least duration of the call in ns. A record may be returned whose duration is shorter, or unknown.
+    /// The duration that the call exceeds, in ns. A record without a digest may be returned whose duration is shorter, or unknown.
     pub min_elapsed: Option<u64>,
     /// Also records that are not calls: chains, tools and retrievers.
     pub runs: bool,
@@ -55,6 +58,12 @@ pub struct Query {
 }
 
 impl Query {
+    /// Whether a row meets the condition on its content.
+    pub(super) fn fits_removal(&self, row: &StateRow) -> bool {
+        let mut of_state = self.removed.iter().filter(|(state, _)| *state == row.state).peekable();
+        of_state.peek().is_none() || of_state.any(|(_, is_removed)| *is_removed == row.is_pruned())
+    }
+
     /// Groups of labels of which a matching record has one each.
     pub(super) fn label_groups(&self) -> Vec<Vec<(u8, Vec<u8>)>> {
         let mut groups: Vec<_> = self.labels.iter().map(|label| vec![label.clone()]).collect();
@@ -73,9 +82,17 @@ impl Query {
         self.label_groups().len() == 1 && self.has_any_state() && self.ended.is_empty() && self.lanes.is_empty()
     }
 
+    /// Whether indexes and digests decide more of the query than the one index that a page walks.
+    pub(super) fn has_indexed_conditions(&self) -> bool {
+        let narrows = self.label_groups().len() > 1 || !self.has_any_state() || !self.ended.is_empty();
+        // A lane is in the row alone.
+        self.lanes.is_empty() && (narrows || !self.runs)
+    }
+
     /// Whether the query has no condition but on the state.
     pub(super) fn is_everything(&self) -> bool {
         self.label_groups().is_empty()
+            && self.removed.is_empty()
             && self.ended.is_empty()
             && self.lanes.is_empty()
             && [self.since, self.until].iter().all(Option::is_none)
@@ -149,10 +166,19 @@ impl Search {
         self.text.is_none() && self.start_texts.is_empty() && self.min_elapsed.is_none()
     }
 
-    fn matches(&mut self, txn: &RoTxn, trees: &Trees, seq: Seq, id: RecordId) -> Result<bool> {
+    pub(super) fn matches(&mut self, txn: &RoTxn, trees: &Trees, seq: Seq, id: RecordId) -> Result<bool> {
         let mut is_found = self.text.is_none();
+        let mut least = self.min_elapsed;
+        if let Some(required) = least
+            && let Some(known) = digests::known(txn, trees, seq)?
+        {
+            if known.duration_ns.is_none_or(|duration| duration <= required) {
+                return Ok(false);
+            }
+            least = None;
+        }
         for part in [PART_START, PART_END] {
-            let is_needed = if part == PART_START { !self.start_texts.is_empty() } else { self.min_elapsed.is_some() };
+            let is_needed = if part == PART_START { !self.start_texts.is_empty() } else { least.is_some() };
             if is_found && !is_needed {
                 continue;
             }
@@ -166,7 +192,7 @@ impl Search {
                 }
                 continue;
             }
-            if part == PART_END && self.min_elapsed.is_some_and(|least| !may_last(&self.body, least)) {
+            if part == PART_END && least.is_some_and(|least| !may_last(&self.body, least)) {
                 return Ok(false);
             }
             if part == PART_START && !self.start_texts.iter().all(|text| text.is_in(&mut self.body)) {
@@ -195,6 +221,7 @@ pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> R
     let wanted = query.matches_state(state.state, state.custody())
         && (query.ended.is_empty() || query.ended.contains(&state.ended))
         && (query.lanes.is_empty() || query.lanes.contains(&state.lane))
+        && query.fits_removal(&state)
         && (query.runs || !state.is_run());
     if !wanted {
         return Ok(None);

@@ -3,10 +3,14 @@
 //! Records are listed by id, which is the order of their starts. A query walks the narrowest index until the page is full. Only a
 //! search for text reads bodies.
 
+mod durations;
 mod filter;
 pub(crate) mod known;
+mod pages;
 mod plan;
 mod runs;
+mod selection;
+mod sums;
 mod text;
 
 use std::ops::Bound;
@@ -23,8 +27,11 @@ use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
 use crate::{Error, RecordId, RequestId, Result, Seq};
 pub use filter::Query;
-use filter::{Search, admitted, is_empty, matching};
+use filter::{Search, is_empty, matching};
+pub use pages::{Figure, SearchPage};
 use plan::{listed, rarest, walk, work_list};
+use selection::select;
+pub use sums::{Count, Facets, GroupName, Grouping, Histogram, Sums, Usage};
 pub use text::TextSearch;
 
 /// A count reads this many entries of an index in the time in which it reads a state row.
@@ -53,25 +60,29 @@ impl Store {
 
     /// The number of records that match a query, if that is known after a visit of at most `at_most` records; else `None`.
     pub fn count(&self, query: &Query, at_most: usize) -> Result<Option<u64>> {
-        if !Search::new(query).is_empty() {
+        if query.text.is_some() || !query.start_texts.is_empty() {
             return Ok(None);
         }
+        // Digests have the durations.
+        let has_duration = query.min_elapsed.is_some();
         self.db().read(|txn, trees| {
             // No counter has the custody of runs that are not calls.
-            if query.is_everything() && (query.custodies.is_empty() || !query.runs) {
+            if query.is_everything() && !has_duration && (query.custodies.is_empty() || !query.runs) {
                 return Ok(Some(count_all(&Counts::load(txn, trees)?, query)));
             }
             // Every entry of the index of one label matches a query for this label alone.
             let has_runs = Counts::load(txn, trees)?.runs.iter().any(|runs| *runs > 0);
-            let is_index = query.is_one_label() && (query.runs || !has_runs);
-            let at_most = if is_index { at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW) } else { at_most };
-            let (mut visited, mut found) = (0, 0);
-            visit(txn, trees, query, 0, &mut |seq| {
-                visited += 1;
-                found += u64::from(is_index || admitted(txn, trees, query, seq)?.is_some());
-                Ok(visited <= at_most)
-            })?;
-            Ok((visited <= at_most).then_some(found))
+            let is_index = !has_duration && query.is_one_label() && (query.runs || !has_runs);
+            let entries = at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW);
+            if is_index {
+                let mut found = 0;
+                visit(txn, trees, query, 0, &mut |_| {
+                    found += 1;
+                    Ok(found <= entries)
+                })?;
+                return Ok((found <= entries).then_some(found as u64));
+            }
+            Ok(select(txn, trees, query, None, at_most as u64, has_duration)?.map(|selected| selected.count()))
         })
     }
 
@@ -221,10 +232,12 @@ fn visit(
     }
     let groups = query.label_groups();
     if let Some(prefixes) = rarest(txn, trees, &groups)? {
-        return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, each);
+        let mut each = selected_later(txn, trees, query, each);
+        return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, &mut each);
     }
     let Some(number) = listed(txn, trees, query)? else {
-        return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, each);
+        let mut each = selected_later(txn, trees, query, each);
+        return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, &mut each);
     };
     if walked_first > 0 && number > walked_first {
         // The newest records often fill a page, in less time than the sorting takes.
@@ -247,6 +260,24 @@ fn visit(
         }
     }
     Ok(())
+}
+
+/// Visits the records that are left after [`WALKED_FIRST`] of them only if they match the conditions that indexes and digests have. The
+/// indexes are then walked as a whole, which takes less time than reading the row of each record.
+fn selected_later<'v>(
+    txn: &'v RoTxn,
+    trees: &'v Trees,
+    query: &'v Query,
+    each: &'v mut impl FnMut(Seq) -> Result<bool>,
+) -> impl FnMut(Seq) -> Result<bool> + 'v {
+    let (mut walked, mut selected) = (0, None);
+    move |seq| {
+        walked += 1;
+        if walked == WALKED_FIRST && query.has_indexed_conditions() {
+            selected = select(txn, trees, query, None, u64::MAX, false)?;
+        }
+        if selected.as_ref().is_some_and(|selected| !selected.contains(seq)) { Ok(true) } else { each(seq) }
+    }
 }
 
 /// The record id in the last sixteen bytes of a key.

@@ -7,7 +7,7 @@ use heed::RoTxn;
 
 use super::filter::{Query, Range};
 use crate::state::{CallEnd, State};
-use crate::store::db::trees::{Tree, Trees, label_prefix, parked_prefix, tail_seq};
+use crate::store::db::trees::{GROWING, Tree, Trees, label_prefix, parked_prefix, tail_seq};
 use crate::store::records::counts::Counts;
 use crate::store::records::transition::load;
 use crate::{Result, Seq};
@@ -127,6 +127,7 @@ pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range
         if *state == State::Pending {
             seqs.extend(numbers(trees.open.iter(txn)?)?);
             seqs.extend(numbers(trees.outbox.iter(txn)?)?);
+            seqs.extend(numbers(trees.parked.prefix_iter(txn, &[GROWING])?)?);
         } else {
             seqs.extend(numbers(trees.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
         }

@@ -17,6 +17,7 @@ use crate::state::{CallEnd, State};
 use crate::store::db::trees::{
     Puts, Tree, Trees, growing_key, label_key, open_key, outbox_key, parked_key, put_last, sealed_seq, seq_key,
 };
+use crate::store::digests::Writer;
 use crate::store::servers::elsewhere;
 use crate::{Error, Millis, RecordId, Result, Seq, labels};
 
@@ -25,17 +26,20 @@ pub(crate) struct Change<'t, 'e> {
     pub(crate) txn: &'t mut RwTxn<'e>,
     pub(crate) trees: &'t Trees,
     pub(crate) counts: Counts,
+    pub(crate) digests: Writer,
     pub(crate) now: Millis,
 }
 
 impl<'t, 'e> Change<'t, 'e> {
     pub(crate) fn begin(txn: &'t mut RwTxn<'e>, trees: &'t Trees, now: Millis) -> Result<Self> {
         let counts = Counts::load(txn, trees)?;
-        Ok(Self { txn, trees, counts, now })
+        let digests = Writer::begin(txn, trees, counts.last_seq)?;
+        Ok(Self { txn, trees, counts, digests, now })
     }
 
     pub(crate) fn finish(self) -> Result<()> {
-        self.counts.save(self.txn, self.trees)
+        self.counts.save(self.txn, self.trees)?;
+        self.digests.save(self.txn, self.trees, self.counts.last_seq)
     }
 
     /// Stores the first row of a record.
@@ -93,12 +97,14 @@ impl<'t, 'e> Change<'t, 'e> {
         }
         let was_in_doubt = row.state == State::InDoubt;
         let was_open = row.ended == CallEnd::No;
+        let before = (row.ended, row.flags);
         edit(&mut row);
         row.settle_forgotten();
         if was_in_doubt && row.state != State::InDoubt {
             elsewhere::remove(self.txn, self.trees, seq)?;
         }
         row.changed_at = self.now;
+        self.digests.follow(self.txn, self.trees, seq, before, &row)?;
         self.insert(seq, &row)?;
         if was_open && row.is_run() && row.ended != CallEnd::No {
             self.release_members(row.id)?;
