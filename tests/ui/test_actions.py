@@ -121,14 +121,10 @@ def test_refused_records_are_retried_by_their_reason(page: TestClient, path: Pat
         (1, [ids[2]]),
     ]
     assert [group["reason"] for group in groups["held"]] == ["left out by plsync run --no-trees"]
-    assert groups["counts"] == {
+    assert {word: number for word, number in groups["counts"].items() if number} == {
         "waiting": 1,
-        "sending": 0,
-        "unclear": 0,
-        "sent": 0,
         "refused": 3,
         "held": 1,
-        "dropped": 0,
     }
     reason = groups["refused"][0]["reason"]
     assert page.post("/api/retry", json={"reason": reason, "delivery": "refused"}).json()["records"] == 2
@@ -175,3 +171,6 @@ def test_hidden_content_stays_on_the_server(shown: PageJournal, path: Path) -> N
         assert (row["hidden"], row["input"], row["model"], row["tokens"]["input"]) == (True, None, "gpt-4o-mini", 21)
         (reason,) = page.get("/api/delivery").json()["refused"]
         assert reason["reason"] == "PromptLayer refused it: 422"
+        assert "too long" not in page.get(f"/api/calls/{shown.ids['refused']}").text
+        retried = page.post("/api/retry", json={"reason": reason["reason"], "delivery": "refused"})
+        assert retried.json()["records"] == 1

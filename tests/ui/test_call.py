@@ -155,6 +155,17 @@ def test_two_calls_are_compared(page: TestClient, shown: PageJournal) -> None:
     assert page.get(f"/api/compare?a={shown.ids['plain']}").status_code == 400
 
 
+def test_calls_with_the_same_messages_are_found(path: Path) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    for question, model in (("What is 2+2?\nReally?", "a"), ("What is 2+2?\nReally?", "b"), ("What is 2+2?", "a")):
+        Chat().bind(model=model).invoke(question, {"callbacks": [handler]})
+    with page_of(path) as page:
+        other, second, first = [row["id"] for row in page.get("/api/calls").json()["calls"]]
+        found = page.get(f"/api/calls/{first}/same").json()
+        assert ([row["id"] for row in found["calls"]], found["complete"]) == ([second], True)
+        assert page.get(f"/api/calls/{other}/same").json()["calls"] == []
+
+
 def test_conversations_have_the_new_messages_of_each_turn(page: TestClient, shown: PageJournal) -> None:
     tree, thread = page.get("/api/conversations").json()["conversations"]
     assert (tree["kind"], tree["key"], tree["calls"]) == ("tree", shown.ids["tree"], 2)

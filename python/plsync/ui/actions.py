@@ -16,8 +16,8 @@ from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.ui.answers import ApiError, answer
 from plsync.ui.deliveries import of_reason
-from plsync.ui.detail import followup_row
 from plsync.ui.requests import Context
+from plsync.ui.state import followup_row
 
 __all__ = ["add_metadata", "body_of", "retry", "score", "score_all"]
 
@@ -87,10 +87,11 @@ async def retry(request: Request) -> Response:
     body = _only(await body_of(request), "ids", "delivery", "reason", "followups", "callbacks")
     if not body:
         raise ApiError(400, "bad_request", "choose ids, delivery, followups or callbacks")
-    return answer(await run_in_threadpool(lambda: _retried(context.journal, body)))
+    return answer(await run_in_threadpool(lambda: _retried(context, body)))
 
 
-def _retried(journal: Journal, body: Body) -> dict[str, int]:
+def _retried(context: Context, body: Body) -> dict[str, int]:
+    journal, hide = context.journal, context.settings.hide_content
     moved = {"records": 0, "followups": 0, "callbacks": 0}
     if "ids" in body:
         records = [journal.get(one) for one in _ids(body)]
@@ -103,7 +104,7 @@ def _retried(journal: Journal, body: Body) -> dict[str, int]:
         raise ApiError(400, "bad_request", f"delivery is one of {', '.join(_RETRIED)}")
     for word in chosen:
         filters: Filters = {"delivery": word, "runs": True}
-        found = of_reason(journal, word, reason) if isinstance(reason, str) else journal.records(**filters)
+        found = of_reason(journal, word, reason, hide=hide) if isinstance(reason, str) else journal.records(**filters)
         # The records leave the list while they are requeued.
         moved["records"] += _requeue(journal, [record.seq for record in found])
     if body.get("followups") is True:

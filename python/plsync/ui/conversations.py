@@ -22,10 +22,11 @@ from plsync.journal.events.facts import short_model
 from plsync.journal.filters import Filters
 from plsync.journal.record import Record
 from plsync.ui.answers import ApiError, answer
-from plsync.ui.detail import Detail, followup_row
+from plsync.ui.detail import Detail
 from plsync.ui.earlier import repeated
 from plsync.ui.requests import Context
 from plsync.ui.rows import us
+from plsync.ui.state import followup_row
 from plsync.ui.values import preview
 
 __all__ = ["conversation", "conversations"]

@@ -21,9 +21,9 @@ from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 from plsync.journal.reports import SinkBacklog, Stats
 from plsync.ui.answers import answer
-from plsync.ui.detail import followup_row
 from plsync.ui.requests import Context
 from plsync.ui.rows import ms
+from plsync.ui.state import followup_row, shown_reason
 
 __all__ = ["check", "counts", "delivery", "of_reason", "sender_row"]
 
@@ -51,8 +51,8 @@ def delivery(request: Request) -> Response:
     context = Context(request, filters=False)
     journal, hide = context.journal, context.settings.hide_content
     stats, sender = journal.stats(), current_sender(journal.path)
-    refused, refused_whole = _grouped(journal, "refused", stats.states["dead"])
-    held, held_whole = _grouped(journal, "held", stats.states["held"] - stats.opaque)
+    refused, refused_whole = _grouped(journal, "refused", stats.states["dead"], hide=hide)
+    held, held_whole = _grouped(journal, "held", stats.states["held"] - stats.opaque, hide=hide)
     unclear: Filters = {"delivery": "unclear"}
     lookups = [record.due_at for record in islice(journal.records(**unclear), _MOST_IDS)]
     run = stats.last_run
@@ -77,8 +77,8 @@ def delivery(request: Request) -> Response:
                 "began_ms": ms(run.began_at),
                 "ended_ms": ms(run.ended_at),
             },
-            "refused": [_group(group, hide=hide) for group in refused],
-            "held": [_group(group, hide=hide) for group in held],
+            "refused": [_group(group) for group in refused],
+            "held": [_group(group) for group in held],
             "exact": refused_whole and held_whole,
             "unclear_next_ms": min((at for at in map(ms, lookups) if at is not None), default=None),
             "callbacks": list(map(_callback, stats.sinks)),
@@ -120,14 +120,14 @@ def sender_row(sender: SenderProcess | None) -> dict[str, Any] | None:
     return {"pid": sender.pid, "activity": sender.activity, "since_ms": int(sender.since * 1000)}
 
 
-def of_reason(journal: Journal, delivered: str, reason: str) -> Iterator[Record]:
-    """The refused or held records with a reason."""
+def of_reason(journal: Journal, delivered: str, reason: str, *, hide: bool) -> Iterator[Record]:
+    """The refused or held records with a reason, as :func:`delivery` shows it."""
     filters: Filters = {"delivery": delivered, "runs": True}
     key = _key(reason)
-    return (record for record in journal.records(**filters) if _key(record.last_error or "") == key)
+    return (record for record in journal.records(**filters) if _key(_reason(record, hide=hide)) == key)
 
 
-def _grouped(journal: Journal, delivered: str, number: int) -> tuple[list[_Group], bool]:
+def _grouped(journal: Journal, delivered: str, number: int, *, hide: bool) -> tuple[list[_Group], bool]:
     """The records with a delivery by their reasons, and whether all were read in time."""
     groups: dict[str, _Group] = {}
     deadline = time.monotonic() + _BUDGET
@@ -137,7 +137,7 @@ def _grouped(journal: Journal, delivered: str, number: int) -> tuple[list[_Group
     for record in journal.records(**filters):
         if record.size == 0 and record.stored_kind() is None:  # the program's own bytes
             continue
-        reason = record.last_error or ""
+        reason = _reason(record, hide=hide)
         group = groups.setdefault(_key(reason), _Group(reason))
         group.count += 1
         group.newest_ms = max(group.newest_ms, record.started_ns // 1_000_000)
@@ -153,13 +153,13 @@ def _key(reason: str) -> str:
     return _VARYING.sub(lambda found: found[0] if _STATUS.fullmatch(found[0]) else "#", reason)
 
 
-def _group(group: _Group, *, hide: bool) -> dict[str, Any]:
-    reason = group.reason
-    if hide and (status := _STATUS.search(reason)):
-        # The server may have quoted the content behind the status.
-        reason = reason[: status.end()]
+def _reason(record: Record, *, hide: bool) -> str:
+    return shown_reason(record.last_error, hide=hide) or ""
+
+
+def _group(group: _Group) -> dict[str, Any]:
     return {
-        "reason": reason,
+        "reason": group.reason,
         "key": _key(group.reason),
         "count": group.count,
         "ids": group.ids,

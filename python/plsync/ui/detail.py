@@ -11,17 +11,17 @@ from plsync.journal.display import message_text
 from plsync.journal.display.conversation import Conversation, Message, Part, ToolCall, conversation
 from plsync.journal.display.media import Media
 from plsync.journal.display.noise import own_metadata, own_params
-from plsync.journal.display.notes import delivery_note, result_note
+from plsync.journal.display.notes import result_note
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
 from plsync.ui.answers import as_json
-from plsync.ui.rows import Rows, ms
+from plsync.ui.rows import Rows
+from plsync.ui.state import delivery_row, followup_row
 from plsync.ui.values import Fields
 
-__all__ = ["Detail", "followup_row", "shows"]
+__all__ = ["Detail", "media_of", "shows"]
 
 _MOST_TIMES: Final = 2000
-_FOLLOWUP_WORDS: Final = {"pending": "waiting", "dead": "refused", "sent": "sent"}
 _TOOL_PARAMS: Final = ("tools", "functions")
 # Media of these types are safe in a page that runs no script of theirs. An SVG image could hold one.
 _SHOWN: Final = {
@@ -29,8 +29,6 @@ _SHOWN: Final = {
     **dict.fromkeys(("audio/mpeg", "audio/mp3", "audio/wav", "audio/ogg", "audio/webm", "audio/flac"), "audio"),
     **dict.fromkeys(("video/mp4", "video/webm", "video/ogg"), "video"),
 }
-# Content may be in these parameters of a follow-up.
-_HIDDEN_PAYLOADS: Final = ("prompt_input_variables", "metadata")
 
 
 def shows(mime: str) -> str | None:
@@ -70,7 +68,7 @@ class Detail:
             **self._settings(),
             **self._metadata(),
             "stream": _stream(record),
-            "delivery_detail": _delivery(record, hide=self.fields.hide),
+            "delivery_detail": delivery_row(record, hide=self.fields.hide),
             "followups": [followup_row(followup, hide=self.fields.hide) for followup in followups],
             "run": self._run(),
             "tree": None,
@@ -227,45 +225,6 @@ class _Counter:
         """The next number."""
         self._next += 1
         return self._next - 1
-
-
-def followup_row(followup: FollowUp, *, hide: bool) -> dict[str, Any]:
-    """A score, metadata, prompt link or group, JSON-able."""
-    payload = followup.payload
-    if hide:
-        payload = {name: value for name, value in payload.items() if name not in _HIDDEN_PAYLOADS}
-    return {
-        "number": followup.number,
-        "op": followup.op,
-        "payload": payload,
-        "state": followup.state,
-        "word": _FOLLOWUP_WORDS[followup.state],
-        "record_id": followup.record_id,
-        "request_id": followup.request_id,
-        "queued_ms": ms(followup.queued_at),
-        "sent_ms": ms(followup.sent_at),
-        "due_ms": ms(followup.due_at),
-        "attempts": followup.attempts,
-        "last_error": followup.last_error,
-    }
-
-
-def _delivery(record: Record, *, hide: bool) -> dict[str, Any]:
-    note = delivery_note(record).strip().removeprefix(": ").removeprefix(", ")
-    return {
-        "state": record.state,
-        "note": note,
-        "attempts": record.attempts,
-        "last_error": record.last_error,
-        "due_ms": ms(record.due_at),
-        "acked_ms": ms(record.acked_at),
-        "lane": record.lane,
-        "renewed": record.renewed,
-        "server": record.server,
-        "request_id": record.request_id,
-        "sink": record.sink,
-        "command": f"plsync show {record.id}",
-    }
 
 
 def _stream(record: Record) -> dict[str, Any] | None:

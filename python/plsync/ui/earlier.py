@@ -10,7 +10,7 @@ from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
-__all__ = ["earlier", "repeated"]
+__all__ = ["earlier", "message_key", "repeated"]
 
 # An agent may make other calls in between.
 _COMPARED: Final = 5
@@ -35,7 +35,7 @@ def repeated(before: Record, record: Record) -> int:
     known = [*before.input, *(generation["message"] for generation in before.output[:1] if generation["message"])]
     same = 0
     for one, other in zip(known, record.input, strict=False):
-        if _key(one) != _key(other):
+        if message_key(one) != message_key(other):
             break
         same += 1
     return same
@@ -51,7 +51,8 @@ def _before(journal: Journal, record: Record) -> Any:
     return iter(())
 
 
-def _key(message: Any) -> Any:
+def message_key(message: Any) -> Any:
+    """The parts of a message by which two messages are the same."""
     if not isinstance(message, dict):
         return message
     kind = str(message.get("type", "")).removesuffix("MessageChunk").lower()

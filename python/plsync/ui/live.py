@@ -25,6 +25,9 @@ __all__ = ["events"]
 _MOST_NEW: Final = 200
 _MOST_WATCHED: Final = 200
 _POLL: Final = 0.5
+# The place of the end in the version of a record, and the end of a running call.
+_END: Final = 2
+_RUNNING: Final = 0
 # Seconds between two looks at the numbers of the journal, and between two signs of life.
 _OVERVIEW: Final = 2.0
 _PING: Final = 15.0
@@ -79,8 +82,9 @@ class _Feed:
 
     def poll(self) -> list[dict[str, Any]]:
         """The events since the last poll."""
-        found = [*self._new(), *self._changed()]
-        if found or time.monotonic() - self._looked > _OVERVIEW:
+        is_due = time.monotonic() - self._looked > _OVERVIEW
+        found = [*self._new(), *self._changed(everything=is_due)]
+        if found or is_due:
             self._looked = time.monotonic()
             found += self._numbers()
         return found
@@ -100,9 +104,12 @@ class _Feed:
         self._versions |= {record.id: record.version() for record in found}
         return [{"type": "new", "call": self._row(rows, record), "seq": record.seq} for record in found]
 
-    def _changed(self) -> list[dict[str, Any]]:
+    def _changed(self, *, everything: bool) -> list[dict[str, Any]]:
+        """The records that changed. Running calls are looked at each time, all others with the numbers."""
         events = []
         for one, version in list(self._versions.items()):
+            if not everything and version is not None and version[_END] != _RUNNING:
+                continue
             record = self._queries.peek(one)
             if record is None or record.version() == version:
                 continue

@@ -45,7 +45,8 @@ def bound_socket(port: int) -> socket.socket:
     """
     candidates = [*range(port, min(port + _TRIED, 65536)), 0]
     for candidate in candidates:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # With the number of the protocol, asyncio switches off the delay of small packets: 40 ms for each response.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             if os.name == "posix":
                 # A server that ended a moment ago does not keep its port.
@@ -86,6 +87,8 @@ def serve(
             ws="none",
             lifespan="off",
             log_config=None,
+            # A request that is no HTTP is nothing to report.
+            log_level="critical",
             access_log=False,
             server_header=False,
             proxy_headers=False,
