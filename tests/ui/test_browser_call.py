@@ -194,6 +194,7 @@ def test_an_exported_page_works_from_a_file_without_network_and_is_readable_with
     with tab(browser, "file://", offline=True, java_script_enabled=False) as bare:
         bare.page.goto(file.as_uri())
         expect(bare.page.locator("#plain")).to_contain_text("By post on Thursday, and by mail today.")
+        expect(bare.page.locator("#plain article").first).to_be_in_viewport()
 
 
 @only_whole
