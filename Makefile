@@ -101,6 +101,7 @@ bench: build/bench/built
 	$(BENCH)/python benches/python/bundle.py
 	$(BENCH)/python benches/python/trees.py
 	$(BENCH)/python benches/python/tree_pages.py
+	$(BENCH)/python benches/python/ui.py
 	$(BENCH)/python benches/python/digests.py
 	cargo run --quiet --release --package plsync-benches --bin append
 	cargo run --quiet --release --package plsync-benches --bin million

@@ -108,6 +108,7 @@ def page_journal(path: Path) -> PageJournal:
         journal.outbox.park([records["refused"].seq], "dead", reason)
         journal.track.score(records["plain"].id, 100)
         journal.track.metadata(records["plain"].id, {"checked": "yes"})
+        journal.digests.fill()
         journal.followups.done(journal.followups.claim(10, 60_000, 1 << 50))
     return made
 

@@ -54,7 +54,7 @@ def conversations(request: Request) -> Response:
     deadline = time.monotonic() + _BUDGET
     found: dict[_Key, None] = {}
     last, is_whole = cursor, True
-    for record in context.queries.newest_first(context.selection, cursor):
+    for record in context.queries.everything(context.selection, cursor):
         last = record.id
         key = _key_of(record)
         if key is not None and key not in found and (cursor is None or not _has_newer(context, key, cursor)):
@@ -141,7 +141,7 @@ def _summary(context: Context, key: _Key) -> dict[str, Any] | None:
         return None
     rows = context.rows
     usages = [usage for record in calls if (usage := record.usage) is not None]
-    costs = [cost for cost in map(rows.cost, calls) if cost is not None]
+    costs = [cost for cost in map(rows.prices.cost_of, calls) if cost is not None]
     first, last = calls[0], calls[-1]
     return {
         "kind": key.kind,

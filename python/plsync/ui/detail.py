@@ -12,6 +12,7 @@ from plsync.journal.display.conversation import Conversation, Message, Part, Too
 from plsync.journal.display.media import Media
 from plsync.journal.display.noise import own_metadata, own_params
 from plsync.journal.display.notes import result_note
+from plsync.journal.events.facts import step_input
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
 from plsync.ui.answers import as_json
@@ -208,7 +209,7 @@ class Detail:
         if not self.record.is_run:
             return None
         start, end = self.record.plain_events()
-        found = {"input": start.get("input", end.get("input")), "output": end.get("output")}
+        found = {"input": step_input(start, end), "output": end.get("output")}
         values = {
             name: None if value is None else self.fields.value(value, f"run/{name}") for name, value in found.items()
         }

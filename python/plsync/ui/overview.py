@@ -41,6 +41,7 @@ def overview(context: Context) -> dict[str, Any]:
         )
     if settings.read_only:
         notes.append("--read-only: the page queues no score and no retry; events of the spool are still ingested")
+    progress = opened.digests.progress()
     return {
         "version": version(),
         "path": _shown(opened.path),
@@ -63,7 +64,7 @@ def overview(context: Context) -> dict[str, Any]:
         },
         "callbacks": {"waiting": stats.callbacks, "dead": stats.callbacks_dead},
         "sender": sender_row(current_sender(opened.path)),
-        "digests": {"counted": stats.records, "total": stats.records},
+        "digests": {"counted": progress.done, "total": progress.total},
         "notes": notes,
     }
 

@@ -9,11 +9,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from plsync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from plsync.journal.record import Record
 
 __all__ = ["Prices"]
 
@@ -80,6 +83,15 @@ class Prices:
             return None
         cached = min(cached_tokens, input_tokens)
         return (input_tokens - cached) * price.input + cached * price.cached + output_tokens * price.output
+
+    def cost_of(self, record: Record) -> float | None:
+        """The cost of a call in US dollars; None without a price, without tokens, and for a cached answer."""
+        usage = record.usage
+        if usage is None or not self.models or record.cached or record.is_run:
+            return None
+        cached = (usage.get("input_token_details") or {}).get("cache_read")
+        tokens = usage["input_tokens"], usage["output_tokens"], cached if isinstance(cached, int) else 0
+        return self.cost(record.model, record.provider, *tokens)
 
     def _find(self, model: str | None, provider: str | None) -> _Price | None:
         if not model or not self.models:

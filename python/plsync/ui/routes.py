@@ -33,6 +33,7 @@ def api_routes(settings: Settings) -> list[Route]:
         Route("/api/count", calls.count),
         Route("/api/facets", calls.facets),
         Route("/api/histogram", calls.histogram),
+        Route("/api/usage", calls.usage),
         Route("/api/calls/{id}", call.call),
         Route("/api/calls/{id}/raw", call.raw),
         Route("/api/calls/{id}/field", call.field),

@@ -11,7 +11,7 @@ from plsync.journal import words
 from plsync.journal.conditions import thread_of
 from plsync.journal.display import message_text
 from plsync.journal.display.conversation import message_of
-from plsync.journal.events.facts import short_model
+from plsync.journal.events.facts import short_model, step_input
 from plsync.journal.record import Record
 from plsync.journal.short_ids import short_end
 from plsync.ui.prices import Prices
@@ -78,7 +78,7 @@ class Rows:
             "error": error["type"] if error else None,
             "error_message": preview(error["message"]) if error and not self.hide else None,
             "tokens": tokens,
-            "cost": self.cost(record),
+            "cost": self.prices.cost_of(record),
             "delivery": words.delivery(record),
             "request_id": record.request_id,
             "server": record.server,
@@ -95,19 +95,9 @@ class Rows:
             found["hidden"] = True
         return found
 
-    def cost(self, record: Record) -> float | None:
-        """The cost of a call in US dollars; None without a price or without tokens."""
-        usage = record.usage
-        if usage is None or not self.prices or record.cached or record.is_run:
-            return None
-        cached = (usage.get("input_token_details") or {}).get("cache_read")
-        tokens = usage["input_tokens"], usage["output_tokens"], cached if isinstance(cached, int) else 0
-        return self.prices.cost(record.model, record.provider, *tokens)
-
     def _input(self, record: Record) -> str | None:
         if record.is_run:
-            start, end = record.plain_events()
-            return preview_of(start.get("input", end.get("input")))
+            return preview_of(step_input(*record.plain_events()))
         return preview(message_text.preview(record)) or None
 
     def _output(self, record: Record) -> str | None:

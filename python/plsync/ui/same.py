@@ -18,7 +18,7 @@ from plsync.ui.selection import Selection
 __all__ = ["same"]
 
 _MOST: Final = 100
-_BUDGET: Final = 0.5
+_BUDGET_MS: Final = 500
 # The search needs a part of a text in one line: a line end may be stored in several forms.
 _SEARCHED: Final = 60
 
@@ -31,7 +31,7 @@ def same(request: Request) -> Response:
     if record.is_run or not text:
         return answer({"calls": [], "complete": True})
     wanted = list(map(message_key, record.input))
-    page = context.queries.page(Selection({"text": text}), limit=_MOST, budget=_BUDGET)
+    page = context.queries.page(Selection({"text": text}), limit=_MOST, budget_ms=_BUDGET_MS)
     found = [one for one in page.records if one.id != record.id and list(map(message_key, one.input)) == wanted]
     rows = context.rows
     return answer({"calls": [rows.row(one) for one in found], "complete": page.cursor is None})

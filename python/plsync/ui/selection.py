@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
 
 from plsync.journal import words
-from plsync.journal.conditions import Metadata
-from plsync.journal.events.facts import short_model
+from plsync.journal.conditions import Condition, Metadata
+from plsync.journal.events.facts import labels, short_model
 from plsync.journal.filters import Filters
 from plsync.journal.record import Record
 from plsync.ui.answers import ApiError
 
-__all__ = ["FILTERS", "Selection", "moment"]
-
-Accept = Callable[[Record], bool]
+__all__ = ["FILTERS", "Selection", "Values", "models_of", "moment"]
 
 FILTERS: Final = frozenset(
     {
@@ -41,18 +39,51 @@ _MOST_IDS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """A condition on values of a record that the store has no index of."""
+
+    read: Callable[[Record], set[str]]
+    chosen: frozenset[str] | None
+    """Values of which a record must have one; None for any record."""
+    excluded: frozenset[str] = frozenset()
+    """Values that it must not have."""
+
+    def passes(self, record: Record) -> bool:
+        """Whether the record meets it."""
+        found = self.read(record)
+        return self.excluded.isdisjoint(found) and (self.chosen is None or not self.chosen.isdisjoint(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """The metadata of a record do not have this entry."""
+
+    pair: Metadata
+
+    def passes(self, record: Record) -> bool:
+        """Whether the record meets it."""
+        return not self.pair.passes(record)
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The records that a request chooses."""
 
     filters: Filters
     """The filters of the journal."""
-    conditions: Mapping[str, Accept] = field(default_factory=dict)
-    """Further conditions by their names, which need the content of a record."""
+    models: tuple[str, ...] = ()
+    """Models of which a record must have one; empty for any record."""
+    root: str | None = None
+    """The record id of the root of a tree."""
+    conditions: tuple[Condition, ...] = ()
+    """Further conditions, which need the content of a record."""
     ids: tuple[str, ...] | None = None
     """Only these records, in this order."""
     request_id: int | None = None
     digits: str | None = None
     """Hex digits that begin or end the id of a record, or are a run id."""
+    used: frozenset[str] = frozenset()
+    """The parameters that have values."""
 
     @classmethod
     def of(cls, query: QueryParams, *, without: Iterable[str] = ()) -> Selection:
@@ -68,27 +99,41 @@ class Selection:
         left_out = frozenset(without)
         values = {name: [value for value in query.getlist(name) if value] for name in FILTERS - left_out}
         filters: dict[str, Any] = {}
-        conditions: dict[str, Accept] = {}
         _add_words(filters, values)
         _add_labels(filters, values)
         _add_times(filters, values)
-        _add_conditions(conditions, values)
-        selection = {"request_id": None, "digits": None}
+        named: dict[str, Any] = {}
         for text in values.get("q", ())[:1]:
-            selection |= _searched(text.strip(), filters)
+            named = _searched(text.strip(), filters)
         ids = [one for value in values.get("ids", ()) for one in value.split(",") if one]
         if len(ids) > _MOST_IDS:
             raise ApiError(400, "bad_request", f"choose at most {_MOST_IDS} ids")
-        return cls(filters, conditions, tuple(map(_uuid, ids)) if ids else None, **selection)  # type: ignore[arg-type]
+        return cls(
+            cast("Filters", filters),
+            models=tuple(values.get("model", ())),
+            root=_uuid(values["root"][0]) if values.get("root") else None,
+            conditions=tuple(_conditions(values)),
+            ids=tuple(map(_uuid, ids)) if ids else None,
+            used=frozenset(name for name, given in values.items() if given),
+            **named,
+        )
 
     @property
     def searches(self) -> bool:
         """Whether the content of records is searched."""
         return "text" in self.filters
 
+    def is_like(self, other: Selection) -> bool:
+        """Whether a selection of the same request has the same filters."""
+        return self.used == other.used
+
     def accepts(self, record: Record) -> bool:
-        """Whether a record meets the further conditions."""
-        return all(condition(record) for condition in self.conditions.values())
+        """Whether a record meets the conditions that are not among the filters of the journal."""
+        if self.models and not {short_model(model) for model in self.models} & models_of(record):
+            return False
+        if self.root is not None and record.root_id != self.root:
+            return False
+        return all(condition.passes(record) for condition in self.conditions)
 
 
 def moment(text: str) -> datetime:
@@ -126,11 +171,8 @@ def _add_words(filters: dict[str, Any], values: Mapping[str, list[str]]) -> None
 def _add_labels(filters: dict[str, Any], values: Mapping[str, list[str]]) -> None:
     if tags := values.get("tag"):
         filters["tag"] = tags
-    if len(models := values.get("model", [])) == 1:
-        filters["model"] = models[0]
-    for name in ("thread",):
-        if found := values.get(name):
-            filters[name] = found[0]
+    if found := values.get("thread"):
+        filters["thread"] = found[0]
     if found := values.get("run"):
         filters["run"] = _uuid(found[0])
     if pairs := values.get("meta"):
@@ -148,43 +190,30 @@ def _add_times(filters: dict[str, Any], values: Mapping[str, list[str]]) -> None
             filters[name] = moment(found[0])
 
 
-def _add_conditions(conditions: dict[str, Accept], values: Mapping[str, list[str]]) -> None:
-    kinds: dict[str, Callable[[Record], set[str]]] = {
-        "model": lambda record: {short_model(record.model or "")},
-        "provider": lambda record: {record.provider or ""},
-        "name": lambda record: {record.name or ""},
-        "tag": lambda record: set(record.tags),
-        "status_code": lambda record: {str(record.error["status_code"])} if record.error else set(),
-        "error": lambda record: {record.error["type"]} if record.error else set(),
-    }
-    for name, read in kinds.items():
-        chosen, excluded = values.get(name, []), values.get(f"not.{name}", [])
-        if name == "tag" or (name == "model" and len(chosen) == 1):
-            chosen = []
-        if chosen:
-            conditions[name] = _has_any(read, frozenset(map(short_model, chosen) if name == "model" else chosen))
-        if excluded:
-            conditions[f"not.{name}"] = _has_no(read, frozenset(excluded))
-    if root := values.get("root"):
-        conditions["root"] = _of_root(_uuid(root[0]))
-    for number, pair in enumerate(values.get("not.meta", [])):
-        conditions[f"not.meta.{number}"] = _lacks(Metadata(*_pair(pair)))
+def _conditions(values: Mapping[str, list[str]]) -> Iterator[Condition]:
+    for name, read in _READ.items():
+        # The store has an index of tags and models.
+        chosen = [] if name in ("tag", "model") else values.get(name, [])
+        excluded = values.get(f"not.{name}", [])
+        if chosen or excluded:
+            yield Values(read, frozenset(chosen) if chosen else None, frozenset(excluded))
+    for pair in values.get("not.meta", ()):
+        yield Lacks(Metadata(*_pair(pair)))
 
 
-def _has_any(read: Callable[[Record], set[str]], chosen: frozenset[str]) -> Accept:
-    return lambda record: not chosen.isdisjoint(read(record))
+def models_of(record: Record) -> set[str]:
+    """The names of the model: in the request, and the one that the page shows."""
+    return {short_model(name) for name in (*labels(record.metadata, record.params), record.model or "")}
 
 
-def _has_no(read: Callable[[Record], set[str]], excluded: frozenset[str]) -> Accept:
-    return lambda record: excluded.isdisjoint(read(record))
-
-
-def _of_root(root: str) -> Accept:
-    return lambda record: record.root_id == root
-
-
-def _lacks(pair: Metadata) -> Accept:
-    return lambda record: not pair.passes(record)
+_READ: Final[dict[str, Callable[[Record], set[str]]]] = {
+    "model": models_of,
+    "provider": lambda record: {record.provider or ""},
+    "name": lambda record: {record.name or ""},
+    "tag": lambda record: set(record.tags),
+    "status_code": lambda record: {str(record.error["status_code"])} if record.error else set(),
+    "error": lambda record: {record.error["type"]} if record.error else set(),
+}
 
 
 def _searched(text: str, filters: dict[str, Any]) -> dict[str, Any]:

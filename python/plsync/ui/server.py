@@ -20,6 +20,7 @@ import uvicorn
 
 from plsync._common.files import create_new
 from plsync.errors import ConfigError
+from plsync.journal.digests import Filler
 from plsync.journal.journal import Journal
 from plsync.ui.app import make_app
 from plsync.ui.settings import Settings
@@ -98,7 +99,9 @@ def serve(
     )
     settings = replace(settings, is_stopping=lambda: server.should_exit)
     server.config.app = make_app(journal, settings)
-    asyncio.run(server.serve(sockets=[listener]))
+    # Records of earlier versions have no figures yet.
+    with Filler(journal):
+        asyncio.run(server.serve(sockets=[listener]))
 
 
 class _Server(uvicorn.Server):
