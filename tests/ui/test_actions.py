@@ -14,6 +14,7 @@ from plsync import Journal
 from tests.support.calls import write_calls
 from tests.support.page import page_of
 from tests.support.page_journal import PageJournal
+from tests.support.spooling import SpoolWriter
 
 REASON = "PromptLayer refused it: 422 prompt too long"
 
@@ -174,3 +175,15 @@ def test_hidden_content_stays_on_the_server(shown: PageJournal, path: Path) -> N
         assert "too long" not in page.get(f"/api/calls/{shown.ids['refused']}").text
         retried = page.post("/api/retry", json={"reason": reason["reason"], "delivery": "refused"})
         assert retried.json()["records"] == 1
+
+
+def test_a_hidden_text_that_looks_like_an_id_is_not_searched(path: Path, writer: SpoolWriter) -> None:
+    writer.call("the secret is deadbeefcafe", "a", at=1_760_000_000_000)
+    with page_of(path) as page:
+        assert page.get("/api/count?q=deadbeefcafe").json()["count"] == 1
+    with page_of(path, hide_content=True) as page:
+        for address in ("calls", "count", "search", "facets", "histogram", "usage"):
+            found = page.get(f"/api/{address}?q=deadbeefcafe")
+            assert found.status_code == 200
+            assert '"id"' not in found.text
+        assert page.get("/api/count?q=deadbeefcafe").json()["count"] == 0

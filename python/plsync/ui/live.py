@@ -15,7 +15,6 @@ from plsync.errors import PlsyncError
 from plsync.journal.record import Record
 from plsync.ui.answers import ApiError, line
 from plsync.ui.overview import overview
-from plsync.ui.queries import Queries
 from plsync.ui.requests import Context
 from plsync.ui.rows import Rows
 from plsync.ui.selection import Selection
@@ -70,7 +69,7 @@ class _Feed:
     def __init__(self, context: Context, selection: Selection, shown: list[str], seq: int | None) -> None:
         self._context = context
         self._selection = selection
-        self._queries = Queries(context.journal)
+        self._queries = context.queries
         self._columns = context.columns
         self.seq = context.journal.last_seq() if seq is None else seq
         self._versions: dict[str, Any] = {}

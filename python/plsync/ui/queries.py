@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -52,10 +53,16 @@ class Chosen:
 
 
 class Queries:
-    """The queries of the page over one journal."""
+    """The queries of the page over one journal.
 
-    def __init__(self, journal: Journal) -> None:
+    Args:
+        journal: the journal.
+        hide: whether no text may be searched.
+    """
+
+    def __init__(self, journal: Journal, *, hide: bool = False) -> None:
         self._journal = journal
+        self._hide = hide
 
     @property
     def store(self) -> Store:
@@ -230,4 +237,8 @@ class Queries:
             run: Filters = {**selection.filters, "run": selection.digits}
             if next(self._journal.records(limit=1, **run), None) is not None:
                 return replace(selection, filters=run, digits=None)
+        if self._hide:
+            # A hit would show that the content has these digits. No record begins before 1970.
+            nothing: Filters = {**selection.filters, "until": datetime.fromtimestamp(0, timezone.utc)}
+            return replace(selection, filters=nothing, digits=None)
         return replace(selection, filters={**selection.filters, "text": selection.digits}, digits=None)

@@ -28,7 +28,7 @@ class Context:
         self.request = request
         self.journal: Journal = request.app.state.journal
         self.settings: Settings = request.app.state.settings
-        self.queries = Queries(self.journal)
+        self.queries = Queries(self.journal, hide=self.settings.hide_content)
         known = {*options, *(FILTERS if filters else ())}
         for name in request.query_params:
             if name not in known:
