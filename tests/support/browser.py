@@ -50,6 +50,8 @@ def started_browser() -> Iterator[Browser]:
 def served(path: Path, **settings: Any) -> Iterator[str]:
     """The page of a journal at a free port, in a thread. Yields its address."""
     with Journal.open(path, create=True) as journal:
+        # `plsync ui` makes the digests of older records in the background.
+        journal.digests.fill()
         app = make_app(journal, Settings(token=TOKEN, **settings))
         config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)

@@ -30,12 +30,13 @@ PAGES = {
     "compare": "/compare?a={tools}&b={later}",
     "conversations": "/threads",
     "conversation": "/thread?thread=support-2026-118",
+    "usage": "/usage",
     "delivery": "/delivery",
     "prompts": "/prompts",
 }
 
 # `make browser` tests every page in every shape, and the ordinary run these pages in two.
-PART = [("calls", "call beside the list", "compare", "delivery"), ("call", "trace", "conversations")]
+PART = [("calls", "call beside the list", "compare", "delivery"), ("call", "trace", "usage")]
 SHAPES = [(width, theme) for width in WIDTHS for theme in THEMES] if WHOLE else [(1500, "light"), (400, "dark")]
 
 
@@ -93,6 +94,7 @@ def test_columns_order_pages_and_ranges_are_in_the_address(opened: Tab) -> None:
     expect(page.get_by_role("columnheader", name="user_id")).to_be_visible()
     page.get_by_role("button", name="Took").click()
     expect(page.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
+    expect(rows(page).first.locator("td.took")).to_have_text("12.4 s")
     page.get_by_role("button", name="Time").click()
     opened.settle()
     page.get_by_role("button", name="Older calls").click()
@@ -132,6 +134,18 @@ def test_selected_calls_are_scored_together_and_a_step_turns_the_page(opened: Ta
     expect(page.get_by_text("2 scores queued.")).to_be_visible()
     with Journal.open(journal.path) as stored:
         assert sum(one.payload.get("score") == 40 for one in stored.followups.by_state("pending")) == 2
+
+
+def test_the_usage_has_charts_with_tables_and_leads_to_the_calls(opened: Tab) -> None:
+    page = opened.open("/usage")
+    expect(page.locator("canvas")).to_have_count(3)
+    page.get_by_role("button", name="Tokens as table").click()
+    expect(page.get_by_role("table", name="Tokens")).to_be_visible()
+    page.get_by_label("By").select_option("tag")
+    expect(page).to_have_url(re.compile("by=tag"))
+    page.get_by_role("table", name="Sums by tag").get_by_role("link", name="vision").click()
+    expect(page).to_have_url(re.compile(r"/\?tag=vision$"))
+    expect(rows(page)).to_have_count(1)
 
 
 def test_the_one_box_finds_texts_ids_and_request_ids(opened: Tab, journal: UiJournal) -> None:

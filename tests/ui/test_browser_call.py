@@ -270,6 +270,7 @@ def test_a_call_recorded_offline_is_found_scored_retried_and_sent(
 
 PICTURES = {
     "ui-calls.png": ("/?tag=prod&open={tools}", "light"),
+    "ui-usage.png": ("/usage", "light"),
     "ui-stream.png": ("/?model=gpt-4o&open={stream}", "dark"),
 }
 

@@ -15,7 +15,7 @@ const TAIL = 16;
 const STEP = 60;
 
 /** The form of texts: verbatim, or Markdown. */
-export function useMarkdown(): [boolean, (on: boolean) => void] {
+function useMarkdown(): [boolean, (on: boolean) => void] {
   const [form, set] = useRemembered("texts", "verbatim");
   return [form === "markdown", (on) => set(on ? "markdown" : "verbatim")];
 }

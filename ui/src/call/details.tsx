@@ -16,7 +16,7 @@ import { Fold } from "./message-view";
 import { FollowUps } from "./follow-ups";
 import { Grow, Mute } from "../parts/basics";
 
-export function Values({ values, filter }: { values: Named[]; filter?: (name: string, value: string) => void }) {
+function Values({ values, filter }: { values: Named[]; filter?: (name: string, value: string) => void }) {
   return (
     <dl class="values">
       {values.map(({ name, value }) => {

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import type { Fact } from "../api/types";
 import { addFilter } from "../lib/filters";
 import { cost, duration, exact, time, tokens } from "../lib/format";
-import { href, place, setQuery } from "../lib/router";
+import { place, setQuery } from "../lib/router";
 import { Icon } from "../parts/icons";
 import { DeliveryState, Marks, ResultState } from "../parts/state";
 import { Line } from "../parts/text";
@@ -273,5 +273,3 @@ export function CallTable({ calls, columns, open, selected, select, selectAll, l
     </table>
   );
 }
-
-export const callLink = (id: string) => href(`call/${id}`);
