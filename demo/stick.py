@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from plsync.bundle.keys import Keys
@@ -28,7 +28,7 @@ def carry(directory: Path, namespace: list[str]) -> None:
     trust(lab, hub)
     lab_environment = {"PLSYNC_KEYS": lab / "keys", "PLSYNC_JOURNAL": lab / "journal"}
     run([*namespace, sys.executable, HERE / "gapped.py"], lab_environment)
-    at_lab = [*namespace, PLSYNC]
+    at_lab: list[str | Path] = [*namespace, PLSYNC]
     print("\nlab$ plsync bundle export", stick, flush=True)
     run([*at_lab, "bundle", "export", stick], lab_environment)
     print(flush=True)
@@ -48,7 +48,7 @@ def trust(lab: Path, hub: Path) -> None:
     hub_keys.trust(lab_card, "origin")
 
 
-def run(command: list[str | Path], environment: Mapping[str, str | Path]) -> None:
+def run(command: Sequence[str | Path], environment: Mapping[str, str | Path]) -> None:
     """Run one command; a failure ends the demo."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTLAYER")}
     variables |= {name: os.fspath(value) for name, value in environment.items()}
