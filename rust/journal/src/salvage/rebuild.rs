@@ -10,7 +10,7 @@ use crate::state::{CallEnd, FLAG_PRUNED, FLAG_RUN, State};
 use crate::store::callbacks::{EntryKey, sinks};
 use crate::store::db::pages::Pages;
 use crate::store::db::trees::{PART_END, PART_START, label_key, record_key, sealed_seq, seq_key, with_seal};
-use crate::store::digests;
+use crate::store::digests::{self, Digest};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::sent::restore_sent;
 use crate::store::followups::{FollowUpKey, restore};
@@ -248,9 +248,9 @@ fn copy_digest(change: &mut Change, found: &SalvagedEntries, old: Seq, seq: Seq,
     let known = found.digest(old).filter(|known| known.started == row.id.made_at());
     // The end in an earlier commit's digest may be outdated, and so may its figures.
     let is_current = known.is_some_and(|known| known.ended == row.ended);
-    let mut digest = known.filter(|_| is_current).unwrap_or_else(|| digests::of_row(row));
+    let mut digest = known.filter(|_| is_current).unwrap_or_else(|| Digest::of_row(row));
     if row.is_forgotten() {
-        digest = digests::of_row(row).forgotten();
+        digest = Digest::of_row(row).forgotten();
     }
     digest.is_run = row.is_run();
     change.digests.put(change.txn, change.trees, seq, &digest)

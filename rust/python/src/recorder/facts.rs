@@ -9,7 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString};
 
-use super::labels::{Labelled, Models};
+use super::labelled::Labelled;
+use super::models::Models;
 use crate::encode::fields_of;
 use crate::redact::redact_object;
 

@@ -13,9 +13,9 @@ use crate::store::db::trees::{Trees, label_key, sealed_seq};
 use crate::store::digests::Blocks;
 use crate::store::records::counts::Counts;
 use crate::store::records::read::{PAGE_BYTES, read_row};
-use crate::store::records::row::{Row, StateRow};
+use crate::store::records::row::Row;
 use crate::store::records::transition::{Change, load};
-use crate::{CallEnd, FLAG_CACHED, Millis, Result, Seq};
+use crate::{CallEnd, Millis, Result, Seq};
 
 /// Records whose digests are looked at in one call of [`Store::undigested`].
 const LOOKED_AT: u64 = 200_000;
@@ -97,7 +97,7 @@ impl Store {
 impl Change<'_, '_> {
     fn put_figures(&mut self, figures: &Figures) -> Result<()> {
         let row = load(self.txn, self.trees, figures.seq)?;
-        let mut digest = of_row(&row);
+        let mut digest = Digest::of_row(&row);
         let is_current = row.ended as u8 == figures.ended;
         if is_current && !row.is_forgotten() {
             let [model, provider] = [(NameKind::Model, &figures.model), (NameKind::Provider, &figures.provider)]
@@ -147,16 +147,6 @@ impl Change<'_, '_> {
 /// Whether a record has ended whose digest shows no end: an earlier version stored the end.
 fn has_ended(txn: &RoTxn, trees: &Trees, seq: Seq) -> bool {
     load(txn, trees, seq).is_ok_and(|row| row.ended != CallEnd::No)
-}
-
-/// The digest of a record of which the row alone is known.
-pub(crate) fn of_row(row: &StateRow) -> Digest {
-    Digest {
-        ended: row.ended,
-        is_run: row.is_run(),
-        is_cached: row.flags & FLAG_CACHED != 0,
-        ..Digest::new(row.id.made_at())
-    }
 }
 
 fn put_label(change: &mut Change, kind: u8, value: &[u8], id: RecordId, seq: Seq) -> Result<()> {

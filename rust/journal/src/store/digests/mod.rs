@@ -11,7 +11,6 @@ mod row;
 mod writer;
 
 pub use fill::Figures;
-pub(crate) use fill::of_row;
 pub(crate) use names::{NameKind, name, put as put_name, read as read_name};
 pub(crate) use read::{Blocks, Digests, known, remove_unused_names};
 pub(crate) use row::{BLOCK, ROW, place};

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use heed::{RoTxn, RwTxn};
 
-use super::fill::of_row;
 use super::names::{self, NameKind};
 use super::row::{BLOCK, Digest, NameId, ROW, place, seq_at};
 use super::writer::Progress;
@@ -66,7 +65,7 @@ impl<'t> Digests<'t> {
         let Ok(row) = load(self.txn, self.trees, seq) else {
             return Ok(known.unwrap_or_else(|| Digest::new(Millis::EPOCH)));
         };
-        Ok(known.filter(|known| known.ended == row.ended).unwrap_or_else(|| of_row(&row)))
+        Ok(known.filter(|known| known.ended == row.ended).unwrap_or_else(|| Digest::of_row(&row)))
     }
 }
 

@@ -3,8 +3,9 @@
 use crate::checksum::crc32c;
 use crate::facts::{EndFacts, KINDS, StartFacts, Tokens};
 use crate::frame::array;
-use crate::state::CallEnd;
+use crate::state::{CallEnd, FLAG_CACHED};
 use crate::store::db::trees::seq_key;
+use crate::store::records::row::StateRow;
 use crate::{Millis, Seq};
 
 /// Bytes of a stored digest.
@@ -75,6 +76,16 @@ impl Digest {
             tokens: None,
             model: NameId::default(),
             provider: NameId::default(),
+        }
+    }
+
+    /// The digest of a record of which the row alone is known.
+    pub(crate) fn of_row(row: &StateRow) -> Self {
+        Self {
+            ended: row.ended,
+            is_run: row.is_run(),
+            is_cached: row.flags & FLAG_CACHED != 0,
+            ..Self::new(row.id.made_at())
         }
     }
 

@@ -1,0 +1,49 @@
+//! The fields of an event that its labels, its lane and its facts come from.
+
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::field::{Field, Value};
+
+/// The fields that labels and lanes come from.
+#[derive(Default)]
+pub(super) struct Labelled<'a, 'py> {
+    pub(super) metadata: Option<&'a Bound<'py, PyDict>>,
+    pub(super) params: Option<&'a Bound<'py, PyDict>>,
+    pub(super) tags: [Option<&'a Bound<'py, PyList>>; 2],
+    pub(super) class: Option<&'a Bound<'py, PyList>>,
+    /// Whether a field has an object of another class. The body may have its content nevertheless.
+    pub(super) is_doubtful: bool,
+    /// The event's own text under `kind`.
+    pub(super) kind: Option<&'a str>,
+}
+
+impl<'a, 'py> Labelled<'a, 'py> {
+    pub(super) fn of(fields: &'a [Field<'a, 'py>]) -> Self {
+        let mut found = Self::default();
+        let mut is_doubtful = false;
+        for (key, value) in fields {
+            let object = || value.object().filter(|object| !object.is_none());
+            let mut dict = || {
+                let object = object()?;
+                is_doubtful |= !object.is_exact_instance_of::<PyDict>();
+                object.cast_exact().ok()
+            };
+            let list = || value.object()?.cast_exact().ok();
+            match key.name() {
+                "metadata" => found.metadata = dict(),
+                "params" => found.params = dict(),
+                "tags" => found.tags[0] = list(),
+                "pl_tags" => found.tags[1] = list(),
+                "class" => found.class = list(),
+                "kind" => {
+                    if let Value::Text(kind) = value {
+                        found.kind = Some(kind);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self { is_doubtful, ..found }
+    }
+}
