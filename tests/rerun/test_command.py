@@ -265,3 +265,10 @@ def test_two_local_models_are_compared_without_a_network(
         [record] = journal.records()
     assert record.output[0]["text"] == " It is cold."
     assert record.model == str(second)
+
+
+def test_a_filter_by_model_that_is_given_twice_is_an_error(source: Path, into: Path) -> None:
+    filters = ("--recorded-model", "gpt-4o", "--recorded-model", "gpt-4o-mini")
+    done = run(source, "rerun", "--model", OTHER, "--into", str(into), *filters)
+    assert done.returncode == 2
+    assert "--recorded-model: given more than once, and it takes one value" in done.stderr

@@ -243,13 +243,13 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
         chosen = {name: values.pop(name) for name in offered}
         given = {name: value for name, value in chosen.items() if value not in (None, [])}
         for name in (name for name in given if name in _SINGLE):
-            given[name] = _only(f"--{name}", given[name], "given more than once, and it takes one value")
+            given[name] = only(f"--{name}", given[name])
         if "metadata" in given:
             pairs: dict[str, list[str]] = {}
             for key, _, value in (pair.partition("=") for pair in given["metadata"]):
                 pairs.setdefault(key, []).append(value)
             given["metadata"] = {
-                key: _only(f"--metadata {key}", values, f"given as {' and as '.join(values)}, and a call has one value")
+                key: only(f"--metadata {key}", values, f"given as {' and as '.join(values)}, and a call has one value")
                 for key, values in pairs.items()
             }
         command(**values, filters=cast("Filters", given))
@@ -259,7 +259,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _only(option: str, values: list[Any], reason: str) -> Any:
+def only(option: str, values: list[Any], reason: str = "given more than once, and it takes one value") -> Any:
     """The value of a repeated option, which may only repeat it: a filter that is dropped would choose more records."""
     if any(value != values[0] for value in values):
         raise wrong_usage(option, reason)

@@ -38,7 +38,7 @@ _SET = typer.Option(
     "--set", metavar="NAME=VALUE", help="An argument of the model's class, as JSON or text: temperature=0."
 )
 _AT_ONCE = typer.Option(
-    "--at-once", metavar="N", parser=options.number(1, 256), help="Send at most N requests at a time. Default: 4."
+    "--at-once", metavar="N", parser=options.number(1, 256), help="Send at most N requests at a time."
 )
 _RETRY = typer.Option("--retry", help="Also send requests again that failed, or were open when a rerun was killed.")
 _YES = typer.Option("--yes", "-y", help=f"Send more than {_MOST_UNCONFIRMED} requests without a confirmation.")
@@ -71,7 +71,7 @@ def rerun(
     compare: Annotated[bool, _COMPARE] = False,
     judge: Annotated[str | None, _JUDGE] = None,
     recording: Annotated[Path | None, _RECORDING] = None,
-    recorded_model: Annotated[str | None, _RECORDED_MODEL] = None,
+    recorded_model: Annotated[list[str] | None, _RECORDED_MODEL] = None,
     filters: Filters,
     limit: Annotated[int | None, _LIMIT] = None,
     json: options.Json = False,
@@ -93,8 +93,8 @@ def rerun(
     if judge is not None and not compare:
         _check_judge(judge)
         raise wrong_usage("--judge", "needs --compare")
-    if recorded_model is not None:
-        filters = {**filters, "model": recorded_model}
+    if recorded_model:
+        filters = {**filters, "model": options.only("--recorded-model", recorded_model)}
     if recording is not None and filters:
         raise typer.BadParameter("filters choose records of a journal; leave them out with --recording")
     arguments = dict(map(_setting, settings or []))
