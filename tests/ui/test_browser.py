@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, expect
 
 from plsync import Journal
 from tests.support.browser import THEMES, WHOLE, WIDTHS, Tab, axe, only_whole, rows, served, tab, until
+from tests.support.page_journal import page_journal
 from tests.support.spooling import SpoolWriter
 from tests.support.ui_calls import UiJournal, human
 
@@ -54,6 +55,17 @@ def test_each_page_is_accessible_and_loads_nothing_from_elsewhere(
             assert wide <= 0, f"{name} is {wide} pixels too wide"
             assert page.evaluate("document.querySelectorAll('*').length") < 3000, name
         assert {name: found for name, found in violations.items() if found} == {}
+        opened.assert_calm()
+
+
+@only_whole
+@pytest.mark.parametrize("width", WIDTHS)
+def test_servers_callbacks_and_prompts_are_accessible(browser: Browser, tmp_path: Path, width: int) -> None:
+    path = page_journal(tmp_path / "journal").path
+    with served(path) as origin, tab(browser, origin, width=width) as opened:
+        for address in ("/delivery", "/prompts"):
+            assert axe(opened.open(address)) == []
+        expect(opened.page.locator(".variable").first).to_be_visible()
         opened.assert_calm()
 
 
@@ -141,7 +153,7 @@ def test_the_usage_has_charts_with_tables_and_leads_to_the_calls(opened: Tab) ->
     expect(page.locator("canvas")).to_have_count(3)
     page.get_by_role("button", name="Tokens as table").click()
     expect(page.get_by_role("table", name="Tokens")).to_be_visible()
-    page.get_by_label("By").select_option("tag")
+    page.get_by_role("combobox", name=re.compile("^By")).select_option("tag")
     expect(page).to_have_url(re.compile("by=tag"))
     page.get_by_role("table", name="Sums by tag").get_by_role("link", name="vision").click()
     expect(page).to_have_url(re.compile(r"/\?tag=vision$"))

@@ -90,7 +90,7 @@ function Facts({ a, b }: { a: Call; b: Call }) {
     ["Cost", (call) => cost(call.cost), change(a.cost, b.cost)],
   ];
   return (
-    <div class="panel scroll-x">
+    <div class="panel scroll-x" role="group" aria-label="Facts" tabIndex={0}>
       <table class="table">
         <caption class="hidden-text">Facts of both calls</caption>
         <thead>

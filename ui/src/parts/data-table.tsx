@@ -13,7 +13,8 @@ interface DataTableProps {
 
 export function DataTable({ caption, heads, class: style = "", children }: DataTableProps) {
   return (
-    <div class="panel scroll-x">
+    // A table that is wider than the window is scrolled by the arrow keys, too.
+    <div class="panel scroll-x" role="group" aria-label={caption} tabIndex={0}>
       <table class={`table ${style}`}>
         <caption class="hidden-text">{caption}</caption>
         <thead>

@@ -92,7 +92,7 @@ function table(lines: string[], from: number): [ComponentChildren, number] {
   let at = from + 2;
   while (at < lines.length && lines[at]?.includes("|")) at++;
   return [
-    <div class="scroll-x">
+    <div class="scroll-x" role="group" aria-label="Table" tabIndex={0}>
       <table>
         <thead>
           <tr>
@@ -133,7 +133,11 @@ function blocks(lines: string[], depth: number): ComponentChildren {
       const sign = fence[1] ?? "";
       let end = at + 1;
       while (end < lines.length && !(lines[end]?.trim().startsWith(sign) && !/[^`~\s]/.test(lines[end] ?? ""))) end++;
-      found.push(<pre dir="auto">{visible(lines.slice(at + 1, end).join("\n"))}</pre>);
+      found.push(
+        <pre dir="auto" tabIndex={0}>
+          {visible(lines.slice(at + 1, end).join("\n"))}
+        </pre>,
+      );
       at = end + 1;
     } else if (heading) {
       close();
