@@ -112,7 +112,8 @@ def test_a_closed_journal_raises(journal: Journal) -> None:
 
 
 def test_names_and_numbers_agree_with_the_store() -> None:
-    assert STATES == get_args(State) == ("pending", "leased", "in_doubt", "acked", "dead", "held")
+    stored = ("pending", "leased", "in_doubt", "acked", "dead", "held")
+    assert STATES == get_args(State) == (*stored, "carried", "received")
     assert STATUSES == ("pending", "ok", "error", "cancelled", "partial", "error", "interrupted")
     names = ("ok", "error", "cancelled", "partial", "interrupted")
     numbers = {name: getattr(native, f"END_{name.upper()}") for name in names}

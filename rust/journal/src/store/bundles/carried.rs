@@ -24,7 +24,7 @@ pub(crate) struct Given {
 /// The hubs of a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CarriedEntry {
-    /// How often a person sent the record again after PromptLayer had refused it.
+    /// How often a person sent the record again after `PromptLayer` had refused it.
     pub(crate) round: u32,
     /// A receipt of a bundle before this number is of an earlier round.
     pub(crate) since: u64,

@@ -60,7 +60,7 @@ impl Store {
     ) -> Result<(Vec<OutgoingFollowUp>, Option<FollowUpKey>)> {
         self.db().read(|txn, trees| {
             let mut found = Vec::new();
-            let from = after.map_or(Bound::Unbounded, |key| Bound::Excluded(key));
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
             let from = from.as_ref().map(|key| &key[..]);
             for stored in trees.followups.range(txn, &(from, Bound::Unbounded))? {
                 let (key, value) = stored?;
@@ -182,13 +182,20 @@ pub(super) fn refused(change: &mut Change, id: &FollowUpId, reason: &str) -> Res
     Ok(true)
 }
 
-/// How the log reports a follow-up of the hub: `None` while it waits, else why it was refused, if it was.
-pub(super) fn outcome(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Option<Option<String>>> {
+/// Where a follow-up of the hub is on its way.
+pub(super) enum Outcome {
+    Waits,
+    /// It was sent, and perhaps removed since with the content of its record.
+    Done,
+    /// With the reason.
+    Refused(String),
+}
+
+pub(super) fn outcome(txn: &RoTxn, trees: &Trees, key: &FollowUpKey) -> Result<Outcome> {
     Ok(match followups::stored(txn, trees, key)? {
-        Some(entry) if entry.is_dead => Some(Some(entry.last_error)),
-        Some(_) => None,
-        // Sent, and perhaps removed since with the content of its record.
-        None => Some(None),
+        Some(entry) if entry.is_dead => Outcome::Refused(entry.last_error),
+        Some(_) => Outcome::Waits,
+        None => Outcome::Done,
     })
 }
 

@@ -8,7 +8,8 @@ use std::ops::Bound;
 use heed::{RoTxn, RwTxn};
 
 use super::arrived::{self, ARRIVED, Arrived};
-use super::{BundleId, FollowUpId, LogId, carried, followups};
+use super::followups::{self, Outcome};
+use super::{BundleId, FollowUpId, LogId, carried};
 use crate::frame::array;
 use crate::state::{FLAG_RENEWED, State};
 use crate::store::Store;
@@ -320,8 +321,10 @@ fn unreported_followups(txn: &RoTxn, trees: &Trees, limit: usize) -> Result<Vec<
     for entry in trees.returns.prefix_iter(txn, &[followups::WAITING])? {
         let (key, stored) = entry?;
         let Some((id, followup)) = followups::read_key(key, stored) else { continue };
-        if let Some(refused) = followups::outcome(txn, trees, &followup)? {
-            found.push(Fact::FollowUp(id, refused));
+        match followups::outcome(txn, trees, &followup)? {
+            Outcome::Waits => {}
+            Outcome::Done => found.push(Fact::FollowUp(id, None)),
+            Outcome::Refused(reason) => found.push(Fact::FollowUp(id, Some(reason))),
         }
         if found.len() == limit {
             break;

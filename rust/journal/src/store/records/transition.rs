@@ -142,10 +142,8 @@ impl<'t, 'e> Change<'t, 'e> {
             }
         }
         if let Some(custody) = row.custody() {
-            let carried = match row.is_run() {
-                true => &mut self.counts.carried_runs,
-                false => &mut self.counts.custody[custody as usize],
-            };
+            let counts = &mut self.counts;
+            let carried = if row.is_run() { &mut counts.carried_runs } else { &mut counts.custody[custody as usize] };
             *carried = carried.saturating_add_signed(by);
         }
         if row.is_forgotten() {
