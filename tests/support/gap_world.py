@@ -277,16 +277,25 @@ class World:
 
     def _copy(self, random: Random) -> None:
         name = random.choice(("journal", *HUBS))
-        if (self._root / name).exists():
+        if self._place(name).exists():
             copy = self._medium() / name
-            shutil.copytree(self._root / name, copy)
+            shutil.copytree(self._place(name), copy)
             self._copies.setdefault(name, []).append(copy)
 
     def _put_back(self, random: Random) -> None:
-        if self._copies:
-            name = random.choice(sorted(self._copies))
-            shutil.rmtree(self._root / name)
-            shutil.copytree(random.choice(self._copies[name][-3:]), self._root / name)
+        if not self._copies:
+            return
+        name = random.choice(sorted(self._copies))
+        # A new path: this process has written to the old one, and each command would be a new process.
+        place = self._medium() / name
+        shutil.copytree(random.choice(self._copies[name][-3:]), place)
+        if name == "journal":
+            self._origin = place
+        else:
+            self._hubs[name] = place
+
+    def _place(self, name: str) -> Path:
+        return self._origin if name == "journal" else self._hubs[name]
 
     def _tamper(self, random: Random) -> None:
         if not self._out:
