@@ -22,6 +22,9 @@ use crate::store::Store;
 /// Follow-ups or entries that are read at once.
 const PAGE: usize = 1000;
 
+/// Epoch, number, chain hash, ended epochs.
+type StatedPlace = ([u8; 16], u64, [u8; 16], Vec<[u8; 16]>);
+
 /// The fields of a bundle beside its records: a dict with these keys.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
@@ -35,8 +38,8 @@ struct Envelope {
     serial: u64,
     part: [u32; 2],
     created_at: u64,
-    /// How far the origin has read the log: epoch, number, chain hash, ended epochs.
-    place: Option<([u8; 16], u64, [u8; 16], Vec<[u8; 16]>)>,
+    /// How far the origin has read the log.
+    place: Option<StatedPlace>,
     /// Earlier bundles, each with the number of its export.
     recent: Vec<([u8; 32], u64)>,
     /// Which entries of the log follow: epoch, number and chain hash of the entry before.

@@ -38,7 +38,7 @@ impl Row {
     #[getter]
     fn state(&self) -> u8 {
         // Behind the stored states, as in STATES.
-        self.stored.custody().map_or(self.stored.state as u8, |custody| State::ALL.len() as u8 + custody as u8)
+        self.stored.custody().map_or(self.stored.state as u8, |custody| State::Held as u8 + 1 + custody as u8)
     }
 
     #[getter]
