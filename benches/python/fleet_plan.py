@@ -38,7 +38,7 @@ class Figures:
     """The calls a second of one sender, at 50 ms a request."""
     lake_share: float = 0.19
     """The share of the JSON that the lake takes."""
-    export_us: float = 25
+    export_us: float = 38
     """Processor time of an export, for a call."""
 
 
