@@ -1107,11 +1107,12 @@ class Store:
 
     # --- the journal as a whole; each dict has the keys of a dataclass in plsync.journal.reports ---
 
-    def ingest(self, *, wait: bool = False) -> dict[str, Any]:
+    def ingest(self, *, wait: bool = False, largest: int | None = None) -> dict[str, Any]:
         """Moves the events of every segment into LMDB, and ends the calls of dead processes.
 
         Args:
             wait: wait for another process that is ingesting. Otherwise the report's ``ran`` is false.
+            largest: stop in front of an event of more bytes. None for no limit.
 
         Returns:
             The fields of ``IngestReport``.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from langchain_core.language_models import FakeListLLM
 
+from plsync import PromptLayerCallbackHandler
 from plsync.delivery.memory import DEFAULT_MEMORY, MemoryBudget, Share, default_memory
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.sender import Sender
@@ -22,10 +26,10 @@ MB = 1 << 20
 
 
 def write_large(path: Path, sizes: list[int]) -> None:
-    writer = SpoolWriter(path)
-    for number, size in enumerate(sizes):
-        writer.call("an image: " + "A" * size, "answer", at=AT + number)
-    writer.close()
+    handler = PromptLayerCallbackHandler(journal=path)
+    model = FakeListLLM(responses=["answer"])
+    for size in sizes:
+        model.invoke("an image: " + "A" * size, config={"callbacks": [handler]})
 
 
 def send(path: Path, server: PromptLayerServer, budget: MemoryBudget) -> int:
@@ -132,6 +136,84 @@ def test_the_peak_of_a_run_stays_below_its_bound(path: Path, server: PromptLayer
     assert done.returncode == 0, done.stderr
     assert set(states(path).values()) == {"acked"}
     assert int(done.stderr.split()[-1]) < 192
+
+
+INGEST = """
+import sys
+from pathlib import Path
+from plsync import Journal
+
+def memory(name):
+    return int(Path("/proc/self/status").read_text(encoding="ascii").split(name + ":")[1].split()[0]) // 1024
+
+with Journal.open(sys.argv[1]) as journal:
+    before = memory("VmRSS")
+    journal.ingest(wait=True)
+print(memory("VmHWM") - before, memory("RssAnon") + memory("RssFile") - before)
+"""
+
+
+APPEND = """
+import os, sys
+from plsync import Journal
+with Journal.open(sys.argv[1], create=True) as journal:
+    print(*(journal.append(os.urandom(8 << 20)) for _ in range(2)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measures the peak of the resident memory")
+def test_an_ingest_takes_the_memory_of_one_large_event_twice(path: Path) -> None:
+    # The next events of all programs are compared before the first is ingested.
+    command = [sys.executable, "-c", APPEND, str(path)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    ids = {record_id for writer in writers for record_id in writer.communicate()[0].split()}
+    done = subprocess.run([sys.executable, "-c", INGEST, str(path)], capture_output=True, text=True, check=True)
+    peak, left = map(int, done.stdout.split())
+    assert peak < 2 * 8 + 20
+    assert left < 16
+    with Journal.open(path) as journal:
+        assert {record.id for record in journal.records()} == ids
+        assert len(ids) == 6
+
+
+def test_an_ingest_beside_requests_stops_in_front_of_a_large_event(path: Path) -> None:
+    first, second = SpoolWriter(path), SpoolWriter(path)
+    small = first.call("small", "answer", at=AT)
+    large = second.start({"kind": "chat", "messages": ["A" * MB]}, at=AT + 1)
+    second.end(large, {"generations": []})
+    last = first.call("small", "answer", at=AT + 2)
+    first.close()
+    second.close()
+    with Journal.open(path) as journal:
+        assert journal.ingest(wait=True, largest=MB // 2).records == 1
+        found = {record.id: record.status for record in journal.records()}
+        assert found == {small: "ok", large: "ok", last: "ok"}
+
+
+def test_the_budget_leaves_room_for_an_ingest() -> None:
+    budget = MemoryBudget(60 * MB)
+    assert budget.largest_event() == 30 * MB
+    held = budget.hold(9 * MB)
+    assert budget.largest_event() == 3 * MB
+    budget.release(held)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+@pytest.mark.parametrize(("command", "megabytes"), [("check", 100), ("show", 140), ("show", 310)])
+def test_a_command_without_memory_ends_with_an_error(path: Path, command: str, megabytes: int) -> None:
+    write_large(path, [30 * MB])
+    with Journal.open(path) as journal:
+        [record_id] = [record.id for record in journal.records()]
+    done = subprocess.run(
+        [PLSYNC, command, *([record_id] if command == "show" else [])],
+        env=environment(path),
+        preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (megabytes * MB, megabytes * MB)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "memory" in done.stderr, done
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("size", ["0", "64KB", "many"])

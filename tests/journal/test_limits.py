@@ -78,7 +78,7 @@ def test_a_command_with_little_memory_leaves_the_journal_whole(tmp_path: Path, s
     writer.close()
     for command in (["status"], ["list"], ["check"], ["compact"], ["list", "--text", "answer"]):
         limit = choose.randrange(80, 300) << 20
-        subprocess.run(
+        done = subprocess.run(
             [PLSYNC, *command],
             env=environment(path),
             preexec_fn=partial(resource.setrlimit, resource.RLIMIT_AS, (limit, limit)),
@@ -86,6 +86,8 @@ def test_a_command_with_little_memory_leaves_the_journal_whole(tmp_path: Path, s
             timeout=120,
             check=False,
         )
+        assert done.returncode >= 0, (command, limit, done)
+        assert b"PanicException" not in done.stderr, (command, limit, done)
     assert_whole(path, ids)
 
 

@@ -61,6 +61,12 @@ class Program:
         journal.outbox.park(held, "dead", "a test")
         journal.outbox.ack([(seq, 1_000 + seq) for seq in held])
 
+    def forget(self) -> None:
+        records = [record for record in self.opened().records(limit=30) if not record.forgotten]
+        chosen = self.random.sample(records, len(records) // 3)
+        if chosen:
+            self.opened().forget(*[record.id for record in chosen])
+
     def read_in_threads(self) -> None:
         """Use more reader slots than one page of LMDB's table has."""
         journal, errors = self.opened(), []
@@ -123,7 +129,7 @@ def main(path: Path, seed: int, number: int, kind: str) -> None:
     program.append()
     steps = [
         program.append, program.append, program.ingest, program.look, program.check, program.compact,
-        program.deliver, program.read_in_threads, program.reopen,
+        program.deliver, program.forget, program.read_in_threads, program.reopen,
     ]  # fmt: skip
     if kind == "disk":
         steps += [program.fill_disk, program.fill_disk, program.free_disk]

@@ -119,6 +119,11 @@ def main() -> None:
         output.exit_with_error(
             f"{error.strerror or error}{path}; every recorded event is kept: remove the cause and run the command again"
         )
+    except MemoryError:
+        output.exit_with_error(
+            "the process has no memory left; every recorded event is kept: run the command again with more memory "
+            "(`ulimit -v`, the limit of the container)"
+        )
     except Exception as error:
         output.print_traceback(error)
     sys.exit(1)

@@ -37,6 +37,9 @@ _SENDING: Final = 2
 _SHARE_OF_LIMIT: Final = 0.8
 # The store maps its file. The system counts up to these bytes of it as memory of the process.
 _MAPPED: Final = 48 << 20
+# An ingest of small events takes up to these bytes, and an ingest of a large event this many times its bytes.
+_INGESTING: Final = 24 << 20
+_INGEST_FACTOR: Final = 2
 # The budget of a process without room for one. It sends one record at a time.
 _LEAST: Final = 4 << 20
 _CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -88,7 +91,7 @@ class MemoryBudget:
     @classmethod
     def of_process(cls, memory: int) -> MemoryBudget:
         """The budget of a process that may take ``memory`` bytes in all. Its present memory counts."""
-        return cls(max(_LEAST, memory - _resident() - _MAPPED))
+        return cls(max(_LEAST, memory - _resident() - _MAPPED - _INGESTING))
 
     def reserve(self, events: int, owner: object = None) -> Share:
         """Reserve the cost of events.
@@ -130,6 +133,11 @@ class MemoryBudget:
         with self._lock:
             self._used += cost - holding.cost
             holding.cost = cost
+
+    def largest_event(self) -> int:
+        """The bytes of the largest event that can be ingested beside the records that are being sent."""
+        with self._lock:
+            return max(_LEAST, self.limit - self._used) // _INGEST_FACTOR
 
     def wait_alone(self, owner: object) -> None:
         """Let no other sender read records until :meth:`stop_waiting`."""

@@ -165,14 +165,14 @@ class Sender:
             raise unread
         return report
 
-    def _ingest(self, *, wait: bool) -> JournalError | None:
+    def _ingest(self, *, wait: bool, largest: int | None = None) -> JournalError | None:
         """Ingest new events, and return the error of a full disk.
 
         The records in the store are sent meanwhile. Once they are acked, the quota may remove their content, and the
         next ingest finds room.
         """
         try:
-            self._journal.ingest(wait=wait)
+            self._journal.ingest(wait=wait, largest=largest)
         except JournalError as error:
             if not is_full_disk(error):
                 raise
@@ -208,7 +208,7 @@ class Sender:
         """Submit records to the free threads. Returns False when no request is in flight, which ends the pass."""
         if time.monotonic() - state.ingested > _INGEST_EVERY:
             # One request may take minutes. New records that fit beside it do not wait for it.
-            self._ingest(wait=False)
+            self._ingest(wait=False, largest=self._memory.largest_event())
             state.ingested = time.monotonic()
             state.refill = True
             is_long = state.ingested - state.began >= _LONGEST_PASS
@@ -395,6 +395,9 @@ class Sender:
                     links=self._trees,
                 )
                 spans.append(Span(record, body, record.trace_id, record.in_tree))
+            except MemoryError:
+                # A shortage passes, so the record is sent later.
+                raise
             except Exception as error:
                 reason = f"plsync could not translate it ({type(error).__name__}: {error}); please report this"
                 result.untranslated.append((record, reason))

@@ -14,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from plsync._common.clock import datetime_from_ns
+from plsync._common.large_json import loads
 from plsync._common.native import END_ABANDONED, ENDS, FLAG_CACHED, FLAG_LOSSY, FLAG_REDACTED, FLAG_RUN
 from plsync.journal.events import facts, params
 from plsync.journal.events.facts import CallError, Generation, Usage
@@ -342,7 +343,7 @@ def _record_id(text: object) -> str | None:
         return None
 
 
-def _parse(body: bytes | None, read: Callable[[bytes], Any] = orjson.loads) -> dict[str, Any]:
+def _parse(body: bytes | None, read: Callable[[bytes], Any] = loads) -> dict[str, Any]:
     """The event in a body, as ``read`` returns it. Empty for other bytes, which ``Journal.append`` allows."""
     if body is None:
         return {}

@@ -87,13 +87,15 @@ class Journal(JournalReader):
         while self._store.is_unsettled(seq) and (deadline is None or time.monotonic() < deadline):
             time.sleep(_POLL)
 
-    def ingest(self, *, wait: bool = False) -> IngestReport:
+    def ingest(self, *, wait: bool = False, largest: int | None = None) -> IngestReport:
         """Move the events of the spool into the store.
 
         Args:
             wait: while another process ingests, wait for it and then ingest. False: return at once instead.
+            largest: leave an event of more bytes, and all events after it, in the spool. An ingest takes twice the
+                memory of the largest event. None for no limit.
         """
-        return IngestReport.from_dict(self._store.ingest(wait=wait))
+        return IngestReport.from_dict(self._store.ingest(wait=wait, largest=largest))
 
     # --- maintenance ---
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// "No space left on device", the same number on every Unix.
 const ENOSPC: i32 = 28;
 
+/// "Cannot allocate memory", the same number on every Unix.
+const ENOMEM: i32 = 12;
 /// Too many open files, in the system and in this process, the same numbers on every Unix.
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
@@ -168,6 +170,21 @@ impl Error {
     /// The error of a journal whose disk has no room for its store.
     pub(crate) fn full_disk(journal: &Path) -> Self {
         Self::io("cannot write to the store in", journal)(io::Error::from_raw_os_error(ENOSPC))
+    }
+
+    /// The error of an allocation for a large event. Without it, a failed allocation ends the process.
+    pub(crate) fn memory() -> Self {
+        Self::io("cannot hold", "an event in memory")(io::Error::from_raw_os_error(ENOMEM))
+    }
+
+    /// Whether the process has too little memory. Then nothing is damaged.
+    pub(crate) fn lacks_memory(&self) -> bool {
+        self.io_cause().is_some_and(|cause| cause.raw_os_error() == Some(ENOMEM))
+    }
+
+    /// Whether an error of zstd reports that there is no memory.
+    pub(crate) fn is_memory(cause: &io::Error) -> bool {
+        cause.to_string().contains("not enough memory")
     }
 
     /// Whether the store is so damaged that only a salvage can read from it.

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use plsync_journal::Error;
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::handover;
 
@@ -136,9 +138,27 @@ fn advice_for(error: &std::io::Error) -> &'static str {
             "recording goes on; either the system allows no further thread, or a process with the same process id in another \
              container has the journal open: let the containers share process ids (docker run --pid)"
         }
+        std::io::ErrorKind::OutOfMemory => {
+            "nothing was changed; allow the process more memory (`ulimit -v`, the limit of its container), or end other programs"
+        }
         std::io::ErrorKind::ReadOnlyFilesystem => "choose a path on a writable file system, or copy the journal to one",
         _ => "calls recorded before are kept",
     }
+}
+
+/// A bytes object. [`PyBytes::new`] panics where Python has no memory for it.
+pub(crate) fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let len = ffi::Py_ssize_t::try_from(content.len()).map_err(|_| memory_error("bytes"))?;
+    // SAFETY: the pointer and the length are of one slice, which Python copies. The result is a new reference, or null with an error set.
+    unsafe {
+        let made = ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), len);
+        Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked())
+    }
+}
+
+/// Python's exception for an allocation that failed.
+pub(crate) fn memory_error(object: &str) -> PyErr {
+    PyMemoryError::new_err(format!("the process has no memory for {object}"))
 }
 
 /// Turns a journal result into a Python result.

@@ -18,8 +18,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync._common.native import encode, untagged
 
 __all__ = [
@@ -114,7 +113,7 @@ def decode_plain(data: bytes) -> Any:
     """
     # Most events have only tags that can be removed before the JSON is parsed.
     without_tags = untagged(data)
-    return to_plain(orjson.loads(data)) if without_tags is None else orjson.loads(without_tags)
+    return to_plain(loads(data)) if without_tags is None else loads(without_tags)
 
 
 def _plain_tagged(tag: str, value: dict[str, Any], depth: int) -> Any:
@@ -178,7 +177,7 @@ def decode(data: bytes) -> Any:
     >>> decode(b'[{"$":"uuid","v":"0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b"}]')
     [UUID('0199a3b2-c4d5-7e6f-8a9b-0c1d2e3f4a5b')]
     """
-    return rebuild(orjson.loads(data))
+    return rebuild(loads(data))
 
 
 def rebuild(value: Any) -> Any:

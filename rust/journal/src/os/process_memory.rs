@@ -19,6 +19,16 @@ pub(crate) fn resident_of_files() -> u64 {
     counted(2)
 }
 
+/// Returns freed memory to the system. glibc keeps pieces of many megabytes for later.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn return_freed() {
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn return_freed() {}
+
 /// A field of `/proc/self/statm`, in bytes.
 fn counted(field: usize) -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

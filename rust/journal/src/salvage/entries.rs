@@ -1,5 +1,6 @@
 //! The intact entries of a damaged store, and queries over them.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -148,8 +149,11 @@ impl SalvagedEntries {
             let kept = self.meta.get(&dictionary::key(number)).cloned();
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
         };
-        body::decode_with(stored, &mut body, dictionary, start)?;
-        Ok(body)
+        match body::decode_with(stored, &mut body, dictionary, start) {
+            // A salvage must not take a whole body for a damaged one. Only its own process ends.
+            Err(error) if error.lacks_memory() => handle_alloc_error(Layout::new::<u8>()),
+            read => read.map(|()| body),
+        }
     }
 
     /// A stored body in a form that repeats no other; `None` if the start of its root is lost.

@@ -10,6 +10,8 @@ use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
 const CHUNK: usize = 256 << 10;
+/// A buffer above this many bytes is freed after each frame.
+const LARGE: usize = 1 << 20;
 /// Bytes of wrong payloads that a reader checks, beyond the bytes that it skips. Without a limit, intact headers in a row that each
 /// claim a long payload would cost the square of their number. Damage by a disk costs next to nothing here.
 const MAX_WASTE: usize = 2 * MAX_PAYLOAD;
@@ -45,6 +47,13 @@ pub(crate) struct Frame {
     at: u64,
     payload_len: usize,
     labels_len: usize,
+}
+
+impl Frame {
+    /// Bytes of labels and body.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.payload_len
+    }
 }
 
 /// The result of one step of a reader.
@@ -110,9 +119,23 @@ impl Reader {
         fs::next_data(&self.file, page) > page
     }
 
-    /// Labels and body of the frame that was read last.
-    pub(crate) fn contents(&self, frame: &Frame) -> (&[u8], &[u8]) {
-        self.payload(frame.at, frame.payload_len).split_at_checked(frame.labels_len).unwrap_or_default()
+    /// Labels and body of the frame that was read last. Reads them again after [`Self::release_large`].
+    pub(crate) fn contents(&mut self, frame: &Frame) -> Result<(&[u8], &[u8])> {
+        if self.payload(frame.at, frame.payload_len).len() < frame.payload_len {
+            self.fill(frame.at, HEADER + frame.payload_len)?;
+            let payload = self.payload(frame.at, frame.payload_len);
+            if Header::read(self.window(frame.at)).and_then(|header| header.verify(payload)).is_err() {
+                return Err(Error::Corrupt(format!("{} changed while it was read", self.name)));
+            }
+        }
+        Ok(self.payload(frame.at, frame.payload_len).split_at_checked(frame.labels_len).unwrap_or_default())
+    }
+
+    /// Frees the memory of a large frame. The first frames of many segments are held at once, until their turn.
+    pub(crate) fn release_large(&mut self) {
+        if self.buffer.capacity() > LARGE {
+            self.buffer = Vec::new();
+        }
     }
 
     /// The next frame of a segment that no writer appends to any more: zeros end it only when nothing follows them.
@@ -219,6 +242,7 @@ impl Reader {
         // An error must not count as an empty segment, which would be removed.
         let held = self.file.metadata().map_err(Error::io("cannot read", &self.name))?.len().saturating_sub(at);
         let length = wanted.max(CHUNK).min(usize::try_from(held).unwrap_or(usize::MAX));
+        self.buffer.try_reserve(length.saturating_sub(self.buffer.len())).map_err(|_| Error::memory())?;
         self.buffer.resize(length, 0);
         self.buffer_at = at;
         let mut filled = 0;
@@ -242,7 +266,7 @@ pub fn read_segment(path: &std::path::Path) -> Result<(Vec<(RecordId, Vec<u8>)>,
     let (mut frames, mut damages) = (Vec::new(), Vec::new());
     loop {
         match reader.last()? {
-            Step::Frame(frame) => frames.push((frame.id, reader.contents(&frame).1.to_vec())),
+            Step::Frame(frame) => frames.push((frame.id, reader.contents(&frame)?.1.to_vec())),
             Step::Skipped(damage) => damages.push(damage),
             Step::End => return Ok((frames, damages)),
             Step::Torn(damage) => {

@@ -21,6 +21,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
+use crate::errors::{bytes, memory_error};
 use crate::handover;
 use crate::once::get_or_load;
 pub(crate) use classes::is_model_tag;
@@ -35,7 +36,7 @@ pub(crate) fn encode<'py>(object: &Bound<'py, PyAny>, redact: bool) -> PyResult<
     let mut out = Vec::new();
     let part = if redact { Part::Params } else { Part::Content };
     let lossy = write_value(&mut out, object, part)?;
-    Ok((PyBytes::new(object.py(), &out), lossy))
+    Ok((bytes(object.py(), &out)?, lossy))
 }
 
 /// Appends the JSON of any object. The part of the event decides which credentials in it are replaced.
@@ -49,7 +50,9 @@ pub(crate) fn write_value(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Pa
     out.truncate(start);
     let mut copier = tagged::Copier::new(part);
     let copy = copier.copy(object, 0)?;
-    out.extend_from_slice(dumps(&copy)?.as_bytes());
+    let json = dumps(&copy)?;
+    text::try_reserve(out, json.as_bytes().len()).map_err(|_| memory_error("an event"))?;
+    out.extend_from_slice(json.as_bytes());
     Ok(copier.lossy)
 }
 

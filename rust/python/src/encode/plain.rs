@@ -87,6 +87,9 @@ impl Writer<'_> {
 
     fn text(&mut self, value: &Bound<'_, PyString>) -> WriteResult {
         let content = value.to_str().map_err(|_| NotPlain)?;
+        if content.len() > text::LARGE {
+            text::try_reserve(self.out, content.len() + 3).map_err(|_| NotPlain)?;
+        }
         match secrets::redact_in(self.part, Some(value), content, &mut self.searched) {
             Some(redacted) => text::write(self.out, &redacted),
             None => text::write(self.out, content),

@@ -1,5 +1,6 @@
 //! Writes JSON strings and numbers.
 
+use std::collections::TryReserveError;
 use std::fmt::Debug;
 use std::io::Write;
 
@@ -15,6 +16,15 @@ pub(crate) fn write(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Texts above this many bytes get their memory by [`try_reserve`].
+pub(super) const LARGE: usize = 1 << 20;
+
+/// Makes room for a large text. Without it, a failed allocation ends the process.
+pub(crate) fn try_reserve(out: &mut Vec<u8>, len: usize) -> Result<(), TryReserveError> {
+    // A vector doubles its memory, which may be too much.
+    out.try_reserve(len).or_else(|_| out.try_reserve_exact(len))
 }
 
 /// Appends an integer.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::classes::is_model_tag;
+use crate::errors::{bytes, memory_error};
 
 /// The deepest nesting that is searched. Events nest less, and `to_plain` reads deeper ones.
 const MAX_DEPTH: usize = 64;
@@ -24,14 +25,19 @@ enum Open {
     Fields,
 }
 
-/// The JSON without the tags of messages and generations. None for JSON with other tags, or in another form than handlers write.
+/// The JSON without the tags of messages and generations: the event itself if it has no tags. None for JSON with other tags, or in another form than handlers write.
 #[pyfunction]
-pub(crate) fn untagged<'py>(py: Python<'py>, event: &[u8]) -> Option<Bound<'py, PyBytes>> {
-    without_tags(event).map(|plain| PyBytes::new(py, &plain))
+pub(crate) fn untagged<'py>(event: &Bound<'py, PyBytes>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let content = event.as_bytes();
+    let mut plain = Vec::new();
+    plain.try_reserve_exact(content.len()).map_err(|_| memory_error("an event"))?;
+    let Some(plain) = without_tags(content, plain) else { return Ok(None) };
+    // A removal makes it shorter.
+    if plain.len() == content.len() { Ok(Some(event.clone())) } else { bytes(event.py(), &plain).map(Some) }
 }
 
-fn without_tags(event: &[u8]) -> Option<Vec<u8>> {
-    let mut plain = Vec::with_capacity(event.len());
+/// `plain` has room for the event.
+fn without_tags(event: &[u8], mut plain: Vec<u8>) -> Option<Vec<u8>> {
     let mut open = Vec::with_capacity(MAX_DEPTH);
     // Bytes before this index are copied.
     let mut copied = 0;
@@ -113,7 +119,7 @@ mod tests {
     use super::*;
 
     fn untag(event: &str) -> Option<String> {
-        without_tags(event.as_bytes()).map(|plain| String::from_utf8(plain).unwrap())
+        without_tags(event.as_bytes(), Vec::new()).map(|plain| String::from_utf8(plain).unwrap())
     }
 
     #[test]

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::Store;
-use crate::errors::OrRaise;
+use crate::errors::{OrRaise, bytes};
 
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct FollowUp(Stored);
@@ -34,8 +34,8 @@ impl FollowUp {
     }
 
     #[getter]
-    fn payload<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.0.payload)
+    fn payload<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        bytes(py, &self.0.payload)
     }
 
     #[getter]

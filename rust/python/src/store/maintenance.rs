@@ -16,9 +16,9 @@ use crate::handover;
 
 #[pymethods]
 impl Store {
-    #[pyo3(signature = (*, wait = false))]
-    fn ingest<'py>(&self, py: Python<'py>, wait: bool) -> PyResult<Bound<'py, PyDict>> {
-        until_uninterrupted(py, || self.journal().ingest(wait))?.to_dict(py)
+    #[pyo3(signature = (*, wait = false, largest = None))]
+    fn ingest<'py>(&self, py: Python<'py>, wait: bool, largest: Option<usize>) -> PyResult<Bound<'py, PyDict>> {
+        until_uninterrupted(py, || self.journal().ingest_up_to(wait, largest.unwrap_or(usize::MAX)))?.to_dict(py)
     }
 
     #[getter]

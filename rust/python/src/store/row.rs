@@ -1,19 +1,52 @@
 //! `Row`: a record as stored.
 
+use std::sync::{Mutex, PoisonError};
+
 use plsync_journal::{Row as StoredRow, State};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::errors::bytes;
+
 #[pyclass(module = "plsync._native", frozen)]
 pub(crate) struct Row {
+    /// Without its bodies.
     stored: StoredRow,
+    start: Body,
+    end: Body,
     /// Bytes of its bodies, also after they were dropped.
     size: usize,
 }
 
 impl From<StoredRow> for Row {
-    fn from(stored: StoredRow) -> Self {
-        Self { size: stored.size(), stored }
+    fn from(mut stored: StoredRow) -> Self {
+        let size = stored.size();
+        let (start, end) = (Body::new(stored.start.take()), Body::new(stored.end.take()));
+        Self { stored, start, end, size }
+    }
+}
+
+/// A body, which has one copy in memory: of the store, and a bytes object once Python has read it.
+struct Body(Mutex<Content>);
+
+enum Content {
+    Missing,
+    Stored(Vec<u8>),
+    Read(Py<PyBytes>),
+}
+
+impl Body {
+    fn new(body: Option<Vec<u8>>) -> Self {
+        Self(Mutex::new(body.map_or(Content::Missing, Content::Stored)))
+    }
+
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        // Making a bytes object runs no Python code, which could wait for this lock.
+        let mut content = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Content::Stored(body) = &*content {
+            *content = Content::Read(bytes(py, body)?.unbind());
+        }
+        Ok(if let Content::Read(read) = &*content { Some(read.bind(py).clone()) } else { None })
     }
 }
 
@@ -72,13 +105,13 @@ impl Row {
     }
 
     #[getter]
-    fn start<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.stored.start.as_deref().map(|body| PyBytes::new(py, body))
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.start.read(py)
     }
 
     #[getter]
-    fn end<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        self.stored.end.as_deref().map(|body| PyBytes::new(py, body))
+    fn end<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.end.read(py)
     }
 
     #[getter]
@@ -87,17 +120,16 @@ impl Row {
     }
 
     fn without_bodies(&self) -> Self {
-        let (start, end) = (None, None);
         let stored = StoredRow {
             last_error: self.stored.last_error.clone(),
             sink: self.stored.sink.clone(),
             damage: self.stored.damage.clone(),
             server: self.stored.server.clone(),
-            start,
-            end,
+            start: None,
+            end: None,
             ..self.stored
         };
-        Self { stored, size: self.size }
+        Self { stored, start: Body::new(None), end: Body::new(None), size: self.size }
     }
 
     #[getter]

@@ -76,6 +76,9 @@ fn check_bodies(txn: &RoTxn, trees: &Trees, seq: Seq, row: &StateRow, report: &m
         bodies += 1;
         report.events += 1;
         if let Err(error) = body::decode(txn, trees, row.id, part, stored) {
+            if error.lacks_memory() {
+                return Err(error);
+            }
             let kept = if part == PART_START { "its end, and its state" } else { "its start, and its state" };
             report.add(place(row), error.to_string(), kept);
         }

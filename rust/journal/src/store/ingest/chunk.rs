@@ -10,11 +10,13 @@ use crate::state::{CallEnd, FrameKind, Lane};
 use crate::store::db::trees::{PART_END, PART_START};
 use crate::store::records::base::Base;
 use crate::store::records::compressor::BodyCompressor;
-use crate::{RecordId, Result};
+use crate::{Error, RecordId, Result};
 
 /// The frames and bytes of a full chunk: few enough to stay in the cache until they are compressed.
 const FRAMES: usize = 256;
 const BYTES: usize = 512 << 10;
+/// The bytes of a large chunk, which has one large frame.
+const LARGE: usize = 2 << 20;
 /// Bytes of the entries of an event in the trees, about: its state, its id, its labels and its place in a work list.
 const ENTRIES: usize = 256;
 
@@ -80,6 +82,11 @@ impl Chunk {
         self.events.is_empty() && self.progress.is_empty()
     }
 
+    /// Whether no other chunk is prepared meanwhile, because the chunk takes much memory.
+    pub(super) fn is_large(&self) -> bool {
+        self.read >= LARGE
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.events.len() >= FRAMES || self.read >= BYTES
     }
@@ -91,13 +98,15 @@ impl Chunk {
         labels: &[u8],
         body: &[u8],
         base: Option<Arc<Base>>,
-    ) {
+    ) -> Result<()> {
         let &Frame { id, kind, ended, flags, lane, .. } = frame;
+        self.bytes.try_reserve(labels.len() + body.len()).map_err(|_| Error::memory())?;
         let labels = append(&mut self.bytes, labels);
         let body_len = body.len();
         let body = append(&mut self.bytes, body);
         self.read += HEADER + labels.len() + body_len;
         self.events.push(Event { writer, id, kind, ended, flags, lane, body_len, base, labels, body });
+        Ok(())
     }
 
     /// Compresses the bodies into the memory of `spare`, which gets the memory of the chunk in exchange.

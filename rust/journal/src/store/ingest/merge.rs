@@ -21,6 +21,10 @@ pub(super) struct Merge {
     bases: Bases,
     /// Files that could not be used.
     pub(super) skipped: Vec<SkippedFile>,
+    /// Bytes of the largest event to read.
+    largest: usize,
+    /// Whether a larger event is the next one.
+    pub(super) has_stopped: bool,
 }
 
 /// A segment, and the offset of its next frame.
@@ -48,7 +52,7 @@ struct Stream {
 }
 
 impl Merge {
-    pub(super) fn open(store: &Store, spool: &Path) -> Result<Self> {
+    pub(super) fn open(store: &Store, spool: &Path, largest: usize) -> Result<Self> {
         let mut writers = list_writers(spool)?;
         writers.extend(list(spool)?.iter().map(|(writer, _)| *writer));
         writers.sort_unstable();
@@ -81,7 +85,7 @@ impl Merge {
                 skipped: Vec::new(),
             });
         }
-        Ok(Self { streams, bases: Bases::new(store), skipped })
+        Ok(Self { streams, bases: Bases::new(store), skipped, largest, has_stopped: false })
     }
 
     /// The next frames of all segments. There are no more after a chunk that is not full.
@@ -101,7 +105,11 @@ impl Merge {
                 }
             }
             let Some((at, _)) = first else { break };
-            self.streams[at].pop(&mut chunk, &mut self.bases);
+            if self.streams[at].peeked.is_some_and(|frame| frame.payload_len() > self.largest) {
+                self.has_stopped = true;
+                break;
+            }
+            self.streams[at].pop(&mut chunk, &mut self.bases)?;
         }
         for stream in &mut self.streams {
             chunk.progress.append(&mut stream.unsaved);
@@ -150,6 +158,9 @@ impl Stream {
                         self.order = self.order.max(frame.id);
                     }
                     self.peeked = Some(frame);
+                    if let Some(reader) = &mut self.reader {
+                        reader.release_large();
+                    }
                 }
                 Step::Skipped(damage) => {
                     self.segments[self.at].damaged = true;
@@ -169,13 +180,15 @@ impl Stream {
         self.reader.as_mut().map_or(Ok(Step::End), read)
     }
 
-    fn pop(&mut self, chunk: &mut Chunk, bases: &mut Bases) {
+    fn pop(&mut self, chunk: &mut Chunk, bases: &mut Bases) -> Result<()> {
         self.save_progress();
-        if let (Some(frame), Some(reader)) = (self.peeked.take(), &self.reader) {
-            let (labels, body) = reader.contents(&frame);
+        if let (Some(frame), Some(reader)) = (self.peeked.take(), &mut self.reader) {
+            let (labels, body) = reader.contents(&frame)?;
             let base = bases.of(&frame, labels, body);
-            chunk.push(self.writer, &frame, labels, body, base);
+            chunk.push(self.writer, &frame, labels, body, base)?;
+            reader.release_large();
         }
+        Ok(())
     }
 
     /// Whether the current segment is final: its writer is gone, or has appended to a later segment. (A later segment may exist

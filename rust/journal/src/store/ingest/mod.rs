@@ -35,6 +35,11 @@ use room::Room;
 impl Store {
     /// Moves the events of the spool into the store. With `wait`, waits for an ingester that is already running.
     pub fn ingest(&self, wait: bool) -> Result<IngestReport> {
+        self.ingest_up_to(wait, usize::MAX)
+    }
+
+    /// Like [`Self::ingest`], up to the first event of more than `largest` bytes: an ingest takes twice the memory of an event.
+    pub fn ingest_up_to(&self, wait: bool, largest: usize) -> Result<IngestReport> {
         let mut report = IngestReport::default();
         let spool = layout::spool(self.path());
         if !layout::has_spool(self.path())? {
@@ -55,7 +60,7 @@ impl Store {
             }
         }
         report.ran = true;
-        self.ingest_held(&spool, &mut report)?;
+        self.ingest_held_up_to(&spool, &mut report, largest)?;
         Ok(report)
     }
 
@@ -70,10 +75,14 @@ impl Store {
 
     /// Like [`Self::ingest`]. The caller holds the ingest lock.
     pub(crate) fn ingest_held(&self, spool: &Path, report: &mut IngestReport) -> Result<()> {
+        self.ingest_held_up_to(spool, report, usize::MAX)
+    }
+
+    fn ingest_held_up_to(&self, spool: &Path, report: &mut IngestReport, largest: usize) -> Result<()> {
         // A dead reader's slot keeps every page freed since from reuse.
         self.db().clear_stale_readers()?;
         early_failures::hand_over(self.path(), spool)?;
-        let mut merge = Merge::open(self, spool)?;
+        let mut merge = Merge::open(self, spool, largest)?;
         let stored = std::thread::scope(|scope| {
             let mut removals = Vec::new();
             let stored = pipeline::run(&mut merge, |group| {
@@ -111,7 +120,10 @@ impl Store {
         if report.forgotten > 0 {
             self.erase_frames()?;
         }
-        self.sweep(spool, &merge, report)?;
+        // The end of a call whose process is dead may be behind the large event.
+        if !merge.has_stopped {
+            self.sweep(spool, &merge, report)?;
+        }
         report.pruned.add(self.enforce_quota()?);
         self.db().return_free_pages_if_short()?;
         Ok(())

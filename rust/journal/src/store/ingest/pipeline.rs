@@ -3,6 +3,9 @@
 //!
 //! Two threads take chunks: a reader thread, and the storing thread while it has nothing to store. So no more threads work than there
 //! are cores, and neither waits for long.
+//!
+//! A large event needs twice its size in memory, first to be compressed and then to be stored. So a large chunk is prepared and stored
+//! before the next chunk of any size is read.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -11,7 +14,7 @@ use std::thread::Builder;
 use super::chunk::Chunk;
 use super::merge::Merge;
 use crate::mutex::lock;
-use crate::os::fork;
+use crate::os::{fork, process_memory};
 use crate::store::records::compressor::BodyCompressor;
 use crate::{Error, Result};
 
@@ -25,7 +28,7 @@ const MIN_GROUP_FRAMES: usize = 1024;
 const FRAMES: usize = 8192;
 const BYTES: usize = 16 << 20;
 /// The largest piece of memory that is reused, in bytes.
-const MAX_REUSED: usize = 4 << 20;
+const MAX_REUSED: usize = 2 << 20;
 
 /// Passes all chunks to `store`, compressed, in order and in groups.
 pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
@@ -82,6 +85,8 @@ struct Prepared {
     next: usize,
     /// The number of all chunks, once it is known.
     count: Option<usize>,
+    /// Whether a large chunk was read, and is not stored yet.
+    has_large: bool,
     finished: bool,
     /// Memory to reuse: the system clears new memory, which takes as long as filling it.
     spare: Vec<Vec<u8>>,
@@ -95,25 +100,28 @@ impl SharedState<'_> {
         let Ok(mut worker) = Worker::new() else { return };
         loop {
             let mut prepared = lock(&self.prepared);
-            while prepared.is_enough() && !prepared.finished {
+            while (prepared.is_enough() || prepared.has_large) && !prepared.finished {
                 prepared = self.changed.wait(prepared).unwrap_or_else(PoisonError::into_inner);
             }
             if prepared.finished {
                 return;
             }
             drop(prepared);
-            if !self.prepare(&mut worker) {
+            if self.prepare(&mut worker) == Next::Ended {
                 return;
             }
         }
     }
 
-    /// Reads the next chunk and compresses it; false when there is none.
-    fn prepare(&self, worker: &mut Worker) -> bool {
+    /// Reads the next chunk and compresses it.
+    fn prepare(&self, worker: &mut Worker) -> Next {
         let spare = lock(&self.prepared).spare.pop().unwrap_or_default();
         let mut source = lock(&self.source);
         if source.ended {
-            return false;
+            return Next::Ended;
+        }
+        if lock(&self.prepared).has_large {
+            return Next::Later;
         }
         let number = source.number;
         source.number += 1;
@@ -123,13 +131,14 @@ impl SharedState<'_> {
         };
         source.ended = read.as_ref().map_or(true, |chunk| !chunk.is_full());
         let count = source.ended.then_some(number + 1);
+        lock(&self.prepared).has_large = read.as_ref().is_ok_and(Chunk::is_large);
         drop(source);
         let chunk = read.and_then(|chunk| worker.compress(chunk));
         let mut prepared = lock(&self.prepared);
         prepared.chunks.insert(number, chunk);
         prepared.count = prepared.count.or(count);
         self.changed.notify_all();
-        true
+        Next::Prepared
     }
 
     /// Stores prepared chunks, and prepares more when there are too few.
@@ -151,15 +160,23 @@ impl SharedState<'_> {
             if is_last || group.frames >= MIN_GROUP_FRAMES || group.is_full() {
                 self.changed.notify_all();
                 drop(prepared);
+                let had_large = group.has_large;
                 let memory = group.store(store)?;
+                if had_large {
+                    process_memory::return_freed();
+                }
                 if is_last {
                     return Ok(());
                 }
-                lock(&self.prepared).spare.extend(memory);
+                let mut prepared = lock(&self.prepared);
+                prepared.spare.extend(memory);
+                prepared.has_large &= !had_large;
+                drop(prepared);
+                self.changed.notify_all();
                 continue;
             }
             drop(prepared);
-            if !self.prepare(worker) {
+            if self.prepare(worker) != Next::Prepared {
                 let mut prepared = lock(&self.prepared);
                 while !prepared.is_ready() {
                     if prepared.finished {
@@ -175,6 +192,16 @@ impl SharedState<'_> {
         lock(&self.prepared).finished = true;
         self.changed.notify_all();
     }
+}
+
+/// The result of preparing the next chunk.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Prepared,
+    /// A large chunk is to be stored first.
+    Later,
+    /// There is no further chunk.
+    Ended,
 }
 
 /// Finishes the pipeline when its thread panics, so that no other thread waits for the chunk of that thread.
@@ -219,6 +246,9 @@ impl Worker {
 
     fn compress(&mut self, mut chunk: Chunk) -> Result<Chunk> {
         chunk.compress(&mut self.compressor, &mut self.spare)?;
+        if self.spare.capacity() > MAX_REUSED {
+            self.spare = Vec::new();
+        }
         Ok(chunk)
     }
 }
@@ -229,17 +259,19 @@ struct Group {
     chunks: Vec<Chunk>,
     frames: usize,
     bytes: usize,
+    has_large: bool,
 }
 
 impl Group {
     fn add(&mut self, chunk: Chunk) {
+        self.has_large |= chunk.is_large();
         self.frames += chunk.events.len();
         self.bytes += chunk.read;
         self.chunks.push(chunk);
     }
 
     fn is_full(&self) -> bool {
-        self.frames >= FRAMES || self.bytes >= BYTES
+        self.frames >= FRAMES || self.bytes >= BYTES || self.has_large
     }
 
     /// Stores the chunks, and returns their memory.

@@ -183,9 +183,11 @@ impl Search {
                 continue;
             }
             let stored = trees.records.get(txn, &record_key(seq, part))?;
-            // A body that is missing or cannot be read contains nothing.
-            let is_read =
-                stored.is_some_and(|stored| body::decode_into(txn, trees, id, part, stored, &mut self.body).is_ok());
+            // A body that is missing or damaged contains nothing.
+            let is_read = match stored.map(|stored| body::decode_into(txn, trees, id, part, stored, &mut self.body)) {
+                Some(Err(error)) if error.lacks_memory() => return Err(error),
+                read => read.is_some_and(|read| read.is_ok()),
+            };
             if !is_read {
                 if is_needed {
                     return Ok(false);

@@ -81,8 +81,12 @@ pub(crate) fn detach_members(change: &mut Change, root: RecordId, own: Seq) -> R
             if seq == own { Vec::new() } else { repeating(change.txn, change.trees, root, seq)?.collect() };
         for (part, stored) in parts {
             let id = load(change.txn, change.trees, seq)?.id;
-            // A body that cannot be read any more stays, and `check` reports it.
-            let Ok(body) = body::decode(change.txn, change.trees, id, part, &stored) else { continue };
+            let body = match body::decode(change.txn, change.trees, id, part, &stored) {
+                Err(error) if error.lacks_memory() => return Err(error),
+                // A damaged body stays, and `check` reports it.
+                Err(_) => continue,
+                Ok(body) => body,
+            };
             let detached = body::uncompressed(&stored, &body);
             change.trees.records.put(change.txn, &record_key(seq, part), &detached)?;
             change.counts.stored_bytes += (detached.len() as u64).saturating_sub(stored.len() as u64);

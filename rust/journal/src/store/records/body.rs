@@ -33,7 +33,14 @@ pub(crate) enum Codec {
 }
 
 /// Appends a stored body: a header, and its data.
-pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], data: &[u8], stored: &mut Vec<u8>) {
+pub(crate) fn write(
+    codec: Codec,
+    id: RecordId,
+    kind: FrameKind,
+    body: &[u8],
+    data: &[u8],
+    stored: &mut Vec<u8>,
+) -> Result<()> {
     let (codec, dictionary, root) = match codec {
         Codec::Raw => (RAW, 0, None),
         Codec::Dictionary(number) => (ZSTD_DICTIONARY, number, None),
@@ -45,11 +52,13 @@ pub(crate) fn write(codec: Codec, id: RecordId, kind: FrameKind, body: &[u8], da
     header[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     header[8..12].copy_from_slice(&crc32c(body).to_le_bytes());
     header[OWNER..].copy_from_slice(&crc32c(&id.0).to_le_bytes());
+    stored.try_reserve(HEADER + 16 + data.len()).map_err(|_| Error::memory())?;
     stored.extend_from_slice(&header);
     if let Some(root) = root {
         stored.extend_from_slice(&root.0);
     }
     stored.extend_from_slice(data);
+    Ok(())
 }
 
 /// The stored form of a body without compression. `stored` is another form of the same body.
@@ -123,7 +132,7 @@ fn prepare(stored: &[u8], body: &mut Vec<u8>) -> Result<()> {
         return Err(damaged("claims an impossible length"));
     }
     body.clear();
-    body.reserve(raw_len);
+    body.try_reserve(raw_len).map_err(|_| Error::memory())?;
     Ok(())
 }
 
@@ -153,7 +162,9 @@ pub(super) fn decode_plain(
                 (_, None) => Decompressor::with_dictionary(&dictionary(number)?)
                     .and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
             };
-            done.map_err(|_| damaged("does not decompress"))?;
+            done.map_err(
+                |error| if Error::is_memory(&error) { Error::memory() } else { damaged("does not decompress") },
+            )?;
         }
         _ => return Err(damaged("uses a codec that this version does not know; upgrade plsync")),
     }

@@ -35,6 +35,8 @@ const BLOCK: u32 = 1280;
 /// The number of bodies in a sample of the large step, and the number of bodies that then get the small step.
 const SAMPLE: u32 = 128;
 const SMALL_STEP_BODIES: u32 = 4096;
+/// Working memory above this many bytes is freed after each body.
+const LARGE: usize = 1 << 20;
 /// The largest result of the large step that is good enough, in percent of the body.
 const GOOD_PERCENT: usize = 44;
 
@@ -79,7 +81,8 @@ impl BodyCompressor {
         body: &[u8],
         stored: &mut Vec<u8>,
     ) -> Result<bool> {
-        let mut data = Vec::with_capacity(compress_bound(body.len()));
+        let mut data = Vec::new();
+        data.try_reserve(compress_bound(body.len())).map_err(|_| Error::memory())?;
         let context = self.repeated.get_or_insert_with(CCtx::create);
         // Without it, the body is stored in another way.
         let Ok(written) = context.compress_using_cdict(&mut data, body, base.prepared()) else {
@@ -93,18 +96,27 @@ impl BodyCompressor {
             }
             stored.truncate(from);
         }
-        body::write(Codec::Base(dictionary::CURRENT, base.root), id, kind, body, &data, stored);
+        body::write(Codec::Base(dictionary::CURRENT, base.root), id, kind, body, &data, stored)?;
         Ok(true)
     }
 
     /// Appends the stored form of a body.
     pub(crate) fn encode(&mut self, id: RecordId, kind: FrameKind, body: &[u8], stored: &mut Vec<u8>) -> Result<()> {
-        let (codec, data) = match self.compress(body)? {
-            Some(compressed) => (Codec::Dictionary(dictionary::CURRENT), compressed),
-            None => (Codec::Raw, body),
-        };
-        body::write(codec, id, kind, body, data, stored);
+        if let Some(compressed) = self.compress(body)? {
+            body::write(Codec::Dictionary(dictionary::CURRENT), id, kind, body, compressed, stored)?;
+            self.release_large();
+        } else {
+            self.release_large();
+            body::write(Codec::Raw, id, kind, body, body, stored)?;
+        }
         Ok(())
+    }
+
+    /// Frees the memory of a large body.
+    fn release_large(&mut self) {
+        if self.scratch.capacity() > LARGE {
+            self.scratch = Vec::new();
+        }
     }
 
     /// The compressed body, if that is smaller.
@@ -122,7 +134,7 @@ impl BodyCompressor {
             get_or_make(&mut self.other, regular)?
         };
         self.scratch.clear();
-        self.scratch.reserve(compress_bound(body.len()));
+        self.scratch.try_reserve(compress_bound(body.len())).map_err(|_| Error::memory())?;
         let written = zstd.compress_to_buffer(body, &mut self.scratch).map_err(failed)?;
         if takes_large_step {
             self.sample.add(body.len(), written);
@@ -183,6 +195,9 @@ fn regular() -> Result<Compressor<'static>> {
 }
 
 fn failed(error: std::io::Error) -> Error {
+    if Error::is_memory(&error) {
+        return Error::memory();
+    }
     Error::io("cannot compress", "in memory")(error)
 }
 

@@ -21,6 +21,7 @@ pub(crate) fn read_row(txn: &RoTxn, trees: &Trees, seq: Seq, state: StateRow) ->
         let Some(stored) = trees.records.get(txn, &record_key(seq, part))? else { return Ok(None) };
         match body::decode(txn, trees, state.id, part, stored) {
             Ok(body) => Ok(Some(body)),
+            Err(error) if error.lacks_memory() => Err(error),
             // One damaged body must not hide the other records of a page.
             Err(error) => {
                 damage = Some(error.to_string());

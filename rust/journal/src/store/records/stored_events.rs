@@ -66,6 +66,7 @@ impl Store {
                     let Some(stored) = trees.records.get(txn, &record_key(*seq, part))? else { return Ok(false) };
                     match body::decode_into(txn, trees, row.id, part, stored, body) {
                         Ok(()) => Ok(true),
+                        Err(error) if error.lacks_memory() => Err(error),
                         Err(error) => {
                             damage = Some(error.to_string());
                             Ok(false)
