@@ -29,24 +29,24 @@ from plsync.journal.journal import Journal
 from plsync.testing.server import DEFAULT_API_KEY
 
 COMMAND = """
-import os, resource, sys, time
+import sys, time
 from plsync.cli import app
 begin, code = time.perf_counter(), 0
 try:
     code = app(sys.argv[1:], prog_name="plsync", standalone_mode=False) or 0
 finally:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print("USED", time.perf_counter() - begin, time.process_time(), usage.ru_maxrss / 1024, file=sys.stderr)
+    [peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    print("USED", time.perf_counter() - begin, time.process_time(), int(peak) / 1024, file=sys.stderr)
 raise SystemExit(0 if code == 3 else code)
 """
 INGEST = """
-import resource, sys, time
+import sys, time
 from plsync._common.native import Store
 store = Store(sys.argv[1])
 begin = time.perf_counter()
 store.ingest(wait=True)
-usage = resource.getrusage(resource.RUSAGE_SELF)
-print("USED", time.perf_counter() - begin, time.process_time(), usage.ru_maxrss / 1024, file=sys.stderr)
+[peak] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print("USED", time.perf_counter() - begin, time.process_time(), int(peak) / 1024, file=sys.stderr)
 """
 
 

@@ -56,3 +56,7 @@ def test_a_hub_sends_the_chains_around_calls_in_one_trace(gap: Gap) -> None:
     assert len({span["context"]["trace_id"] for span in gap.server.spans}) == 1
     assert len(gap.server.spans) == 3
     assert len(gap.server.request_logs) == 2
+    gap.back()
+    gap.into_lab()
+    with Journal.open(gap.journal) as journal:
+        assert {record.state for record in journal.records(runs=True)} == {"acked"}

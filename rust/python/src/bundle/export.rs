@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::new_file;
-use super::pack::Scratch;
+use super::scratch::Scratch;
 use crate::errors::{OrRaise, bundle_to_python};
 use crate::handover;
 use crate::store::Store;

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 mod labels;
 pub(crate) mod pack;
 mod records;
+mod scratch;
 
 /// A new file that only this user can read. An existing name is an error, also a link.
 fn new_file(path: &Path) -> std::io::Result<File> {

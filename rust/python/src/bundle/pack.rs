@@ -18,6 +18,7 @@ use pyo3::types::PyBytes;
 
 use super::export::BundleWriter;
 use super::labels::Labelled;
+use super::scratch::Scratch;
 use crate::errors::{OrRaise, bundle_to_python, to_python};
 use crate::handover;
 use crate::store::{Store, choice_of};
@@ -70,15 +71,6 @@ struct Part {
     scratch: Scratch,
     seqs: Vec<Seq>,
     doubtful: u64,
-}
-
-/// The name of a scratch file, which disappears with its bundle.
-pub(super) struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Packs the records for a hub. `scratch` is a private directory. `hide` is called with the start and the end of each record, as JSON or
@@ -168,12 +160,7 @@ impl Parts<'_> {
 }
 
 fn new_part(directory: &Path) -> std::io::Result<Part> {
-    let name = format!(".scratch.{}", Hex::<16>::random()?);
-    let scratch = Scratch(directory.join(name));
-    let file = super::new_file(&scratch.0)?;
-    // Where an open file can lose its name, no crash leaves it behind.
-    #[cfg(unix)]
-    std::fs::remove_file(&scratch.0)?;
+    let (scratch, file) = Scratch::create(directory)?;
     Ok(Part { writer: Writer::new(file), scratch, seqs: Vec::new(), doubtful: 0 })
 }
 

@@ -53,6 +53,7 @@ impl Store {
             let mut seqs = parked_records(txn, trees, State::InDoubt)?;
             for entry in trees.outbox.iter(txn)? {
                 seqs.push(tail_seq(entry?.0)?);
+                self.db().trimmer.release_if_due(txn, trees);
             }
             let (mut growing, now) = (0, Millis::now());
             for entry in trees.parked.prefix_iter(txn, &[GROWING])? {
