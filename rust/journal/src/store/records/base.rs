@@ -3,18 +3,17 @@
 //! Each call of an agent repeats the messages that the root received. A body that repeats its root is stored without these messages, and
 //! names the root. So the start of a root stays in the store for as long as such bodies of its tree do.
 
-use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use heed::RoTxn;
-use zstd::zstd_safe::{CDict, DCtx};
+use zstd::zstd_safe::CDict;
 
 use super::members::members;
 use super::transition::{Change, load};
-use super::{body, dictionary};
+use super::{body, dictionary, root_dictionary};
 use crate::state::FrameKind;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key};
-use crate::{Error, RecordId, Result, Seq};
+use crate::{RecordId, Result, Seq};
 
 /// zstd's level for bodies that repeat their root.
 const LEVEL: i32 = 1;
@@ -22,8 +21,6 @@ const LEVEL: i32 = 1;
 const BYTES: std::ops::RangeInclusive<usize> = 512..=256 << 10;
 /// Bytes of zstd's tables for a dictionary, about.
 const TABLES: usize = 128 << 10;
-/// A longer dictionary, of a crafted store, is not kept for the next body.
-const KEPT: usize = 1 << 20;
 /// Bodies with fewer bytes do not repeat such a start.
 const MIN_BODY: usize = 512;
 
@@ -38,7 +35,7 @@ pub(crate) struct Base {
 impl Base {
     /// `None` if the start is too short or too long.
     pub(crate) fn new(root: RecordId, start: &[u8]) -> Option<Self> {
-        let dictionary = BYTES.contains(&start.len()).then(|| joined(dictionary::current(), start))?;
+        let dictionary = BYTES.contains(&start.len()).then(|| root_dictionary::joined(dictionary::current(), start))?;
         Some(Self { root, dictionary, prepared: OnceLock::new() })
     }
 
@@ -54,7 +51,7 @@ impl Base {
     /// A stored body in its form without a base.
     pub(crate) fn detached(&self, stored: &[u8]) -> Result<Vec<u8>> {
         let mut body = Vec::with_capacity(usize::try_from(body::raw_len(stored)).unwrap_or_default());
-        decompress(body::repeated(stored)?.1, &mut body, &self.dictionary)?;
+        root_dictionary::decompress(body::repeated(stored)?.1, &mut body, &self.dictionary)?;
         Ok(body::uncompressed(stored, &body))
     }
 }
@@ -105,57 +102,4 @@ fn repeating(txn: &RoTxn, trees: &Trees, root: RecordId, seq: Seq) -> Result<imp
         );
     }
     Ok(found.into_iter())
-}
-
-/// A dictionary in zstd's format stays one when content is appended.
-fn joined(dictionary: &[u8], start: &[u8]) -> Vec<u8> {
-    [dictionary, start].concat()
-}
-
-/// The source of the last dictionary: the root, the length and checksum of its start, and the number of the other dictionary.
-type Made = (RecordId, [u8; 8], u16);
-
-thread_local! {
-    /// The calls of a tree are read one after the other.
-    static LAST: RefCell<Option<(Made, Vec<u8>)>> = const { RefCell::new(None) };
-    static CONTEXT: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
-}
-
-/// Reads a body that repeats `root`, whose stored start is `start`.
-pub(super) fn read(
-    root: RecordId,
-    start: &[u8],
-    number: u16,
-    data: &[u8],
-    body: &mut Vec<u8>,
-    dictionary: &impl Fn(u16) -> Result<Vec<u8>>,
-) -> Result<()> {
-    let Some(sums) = start.get(4..12).and_then(|sums| sums.try_into().ok()) else {
-        return Err(Error::Corrupt("the start of its root is cut short".into()));
-    };
-    let made = (root, sums, number);
-    LAST.with_borrow_mut(|last| {
-        if last.as_ref().is_none_or(|(of, _)| *of != made) {
-            let mut whole = Vec::new();
-            body::decode_plain(start, &mut whole, dictionary)?;
-            let shipped = dictionary::index(number).map(dictionary::shipped_bytes);
-            let joined = match shipped {
-                Some(bytes) => joined(bytes, &whole),
-                None => joined(&dictionary(number)?, &whole),
-            };
-            *last = Some((made, joined));
-        }
-        let (_, dictionary) = last.as_ref().ok_or(Error::Internal("a dictionary was just made"))?;
-        let done = decompress(data, body, dictionary);
-        last.take_if(|(_, dictionary)| dictionary.len() > KEPT);
-        done
-    })
-}
-
-fn decompress(data: &[u8], body: &mut Vec<u8>, dictionary: &[u8]) -> Result<()> {
-    CONTEXT.with_borrow_mut(|context| {
-        let context = context.get_or_insert_with(DCtx::create);
-        let done = context.decompress_using_dict(body, data, dictionary);
-        done.map(drop).map_err(|_| Error::Corrupt("a stored body does not decompress".into()))
-    })
 }

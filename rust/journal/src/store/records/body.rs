@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use heed::RoTxn;
 use zstd::bulk::Decompressor;
 
-use super::{base, dictionary};
+use super::{dictionary, root_dictionary};
 use crate::checksum::crc32c;
 use crate::frame::{MAX_PAYLOAD, array};
 use crate::state::FrameKind;
@@ -113,8 +113,15 @@ pub(crate) fn decode_with(
     prepare(stored, body)?;
     let lost = || damaged("repeats the start of its root, which is lost");
     let found = start(root)?.filter(|start| belongs(start, root, PART_START)).ok_or_else(lost)?;
-    let number = u16::from_le_bytes(array(stored, 2));
-    base::read(root, &found, number, repeated(stored)?.1, body, &dictionary)?;
+    let sums = found.get(4..12).and_then(|sums| sums.try_into().ok());
+    let sums = sums.ok_or_else(|| Error::Corrupt("the start of its root is cut short".into()))?;
+    let made = (root, sums, u16::from_le_bytes(array(stored, 2)));
+    let start = || {
+        let mut whole = Vec::new();
+        decode_plain(&found, &mut whole, &dictionary)?;
+        Ok(whole)
+    };
+    root_dictionary::read(made, repeated(stored)?.1, body, start, &dictionary)?;
     verify(stored, body)
 }
 
@@ -145,11 +152,7 @@ fn verify(stored: &[u8], body: &[u8]) -> Result<()> {
 }
 
 /// Reads a stored body that repeats no other.
-pub(super) fn decode_plain(
-    stored: &[u8],
-    body: &mut Vec<u8>,
-    dictionary: &impl Fn(u16) -> Result<Vec<u8>>,
-) -> Result<()> {
+fn decode_plain(stored: &[u8], body: &mut Vec<u8>, dictionary: &impl Fn(u16) -> Result<Vec<u8>>) -> Result<()> {
     prepare(stored, body)?;
     let data = &stored[HEADER..];
     match (stored[0], u16::from_le_bytes(array(stored, 2))) {

@@ -8,6 +8,7 @@ pub(crate) mod dictionary;
 pub(crate) mod members;
 pub(crate) mod quota;
 pub(crate) mod read;
+mod root_dictionary;
 pub(crate) mod row;
 pub(crate) mod stored_events;
 pub(crate) mod transition;
