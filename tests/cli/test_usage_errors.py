@@ -25,6 +25,8 @@ FREE = {
     "--recording",
     "--parquet",
     "--otlp",
+    "--html",
+    "--prices",
     "--into",
     "--recorded-model",
     "--label",
@@ -73,7 +75,7 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 def filled(name: str, option: str = "") -> list[str]:
     """The command with the arguments and options that it requires, unless ``option`` replaces them."""
-    if option in ("--parquet", "--otlp") or (name, option) == ("status", "--hub"):
+    if option in ("--parquet", "--otlp", "--html") or (name, option) == ("status", "--hub"):
         return [name]
     required = {
         "export": ["--recording", "calls.jsonl"],

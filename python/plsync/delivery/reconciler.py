@@ -132,7 +132,7 @@ class Reconciler:
     ) -> None:
         if isinstance(outcome, Found):
             request_id = outcome.request_ids.get(record.span_id)
-            if record.in_tree and record.span_id not in outcome.request_ids:
+            if record.in_tree() and record.span_id not in outcome.request_ids:
                 missing.append(record)  # PromptLayer has another part of the tree
             elif record.is_run or request_id is not None:
                 acks.append((record.seq, request_id))
@@ -147,7 +147,7 @@ class Reconciler:
 
     def _comes_last(self, record: Record) -> bool:
         # The records of a tree stay in order.
-        return not record.in_tree and self._send_last(record)
+        return not record.in_tree() and self._send_last(record)
 
     def _defer(self, record: Record, outcome: Ambiguous) -> None:
         """Put a record off without counting the look-up: PromptLayer may always fail at this trace."""

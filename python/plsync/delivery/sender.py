@@ -272,7 +272,7 @@ class Sender:
         trees: dict[str, set[int]] = {}
         known = {record.id for record in leased}
         for record in leased:
-            if record.root_id is not None and record.in_tree:
+            if record.root_id is not None and record.in_tree():
                 trees.setdefault(record.root_id, set()).add(record.seq)
                 if (resumed := resumed_graph(self._journal, record)) is not None:
                     self._resumed[record.seq] = resumed
@@ -394,7 +394,7 @@ class Sender:
                     open_until=ends.get(record.trace_id, 0),
                     links=self._trees,
                 )
-                spans.append(Span(record, body, record.trace_id, record.in_tree))
+                spans.append(Span(record, body, record.trace_id, record.in_tree()))
             except MemoryError:
                 # A shortage passes, so the record is sent later.
                 raise

@@ -173,10 +173,9 @@ class Record(CallEvents):
 
         A record outside of trees has the digits of its id. So has a renewed record, with other digits at the end.
         """
-        root = self.root_id if self.in_tree else None
+        root = self.root_id if self.in_tree() else None
         return self._sent_id().hex() if root is None else root.replace("-", "")
 
-    @property
     def in_tree(self) -> bool:
         """Whether its trace is the trace of a tree."""
         return not self.renewed and self.root_id is not None
