@@ -94,7 +94,7 @@ def test_the_demo_leaves_nothing_and_sends_nothing_twice(tmp_path: Path, monkeyp
     command: list[str | Path] = [sys.executable, DEMO / "main.py", tmp_path / "demo"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert done.stderr == "2 callbacks delivered\n"
     assert done.stdout.count("score 100 set") == 5
     assert "PromptLayer holds 5 requests, 5 of them with a score." in done.stdout
 

@@ -31,7 +31,7 @@ _START = 1_760_000_000_000
 
 
 def rich_journal(path: Path) -> list[str]:
-    """Make a journal with values of several pages, and an entry in every tree but the list of damage.
+    """Make a journal with values of several pages, and an entry in every tree but `damage`, and `returns` of a hub.
 
     Returns the ids of its records.
     """
@@ -58,6 +58,12 @@ def rich_journal(path: Path) -> list[str]:
         journal.track.score(4711, 90)
         journal.track.score(4712, 90)
         journal.followups.done(journal.followups.of(4712), 201)
+        exported = b"b" * 32
+        journal.bundles.begin(
+            exported, hub=journal.bundles.hub("1" * 16), serial=1, part=(1, 1), seqs=[31, 32], followups=[]
+        )
+        journal.bundles.written(exported)
+        journal.digests.fill()
     for number in range(5):
         writer.start({"kind": "chat", "messages": [], "number": number}, at=_START + 1000 + number)
     writer.close()
@@ -181,6 +187,13 @@ TREES = (
     "followups",
     "followup_work",
     "followups_sent",
+    "carried",
+    "bundles",
+    "bundle_rows",
+    "hubs",
+    "returns",
+    "digests",
+    "digest_names",
 )
 
 

@@ -179,8 +179,10 @@ def import_(
             try:
                 fields = _import_one(path, keys, target)
             except BundleError as error:
-                if path not in named and _is_for_another(path, keys):
-                    print_note(f"{path.name} is for another machine, and was skipped")
+                if path not in named and (comment := _for_another(path, keys)) is not None:
+                    # The stick still has the bundles that this machine exported.
+                    if f"from={keys.own_or_raise().name}" not in comment:
+                        print_note(f"{path.name} is for another machine, and was skipped")
                     continue
                 failed = True
                 print_note(f"plsync: {error}")
@@ -366,15 +368,16 @@ def _to_hub(bundle: SignedBundle, fields: BundleFields, hub: Hub) -> dict[str, A
             time.sleep(_BETWEEN)
 
 
-def _is_for_another(path: Path, keys: Keys) -> bool:
-    """Whether a file in a directory is a bundle that this machine wrote, or one for another machine."""
+def _for_another(path: Path, keys: Keys) -> list[str] | None:
+    """The words of the signature's comment, if a file in a directory is a bundle for another machine."""
     try:
         signature = path.with_name(f"{path.name}.minisig").read_text(encoding="ascii", errors="replace")[:8192]
     except OSError:
-        return False
+        return None
     own = {key_id for key_id, _ in keys.identities()}
-    found = [word[3:] for word in signature.split() if word.startswith("to=")]
-    return bool(found) and found[0] not in own
+    words = signature.split()
+    found = [word[3:] for word in words if word.startswith("to=")]
+    return words if found and found[0] not in own else None
 
 
 def _deliver_callbacks(journal: Journal) -> bool:

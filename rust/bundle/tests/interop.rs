@@ -73,7 +73,8 @@ fn minisign_signs_with_a_key_of_plsync_and_plsync_reads_a_key_of_minisign() {
     let theirs = SecretKey::parse(&std::fs::read_to_string(dir.path().join("theirs")).unwrap()).unwrap();
     let public = std::fs::read_to_string(dir.path().join("theirs.pub")).unwrap();
     assert_eq!(public.lines().nth(1).and_then(PublicKey::parse), Some(theirs.public()));
-    assert!(public.contains(&theirs.public().id.to_string()));
+    // minisign prints no leading zeros.
+    assert!(public.contains(theirs.public().id.to_string().trim_start_matches('0')));
 }
 
 #[test]
