@@ -7,7 +7,7 @@ export const archive: Archive | null = (() => {
 })();
 
 const RESULTS = ["ok", "error", "cancelled", "cut short", "interrupted", "running"];
-const DELIVERIES = ["waiting", "sending", "unclear", "sent", "refused", "held", "dropped"];
+const DELIVERIES = ["waiting", "sending", "unclear", "sent", "refused", "held", "carried", "received", "dropped"];
 const texts = new Map<string, string>();
 
 type Field = (fact: Fact) => (string | null)[];
