@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -9,10 +10,11 @@ from hypothesis import given, settings
 
 from plsync._common.native import LakeColumns
 from plsync.genai.columns import COLUMNS, FactsMaker
-from plsync.journal import Record
+from plsync.journal import Journal, Record
 from plsync.lake.files import batch_of
 from plsync.lake.rows import row
 from plsync.lake.schema import arrow_schema
+from tests.support.calls import write_calls
 from tests.support.generated_records import RECORDS
 from tests.support.usual_records import usual_record
 
@@ -57,3 +59,12 @@ def test_a_native_row_of_a_usual_record_equals_the_row_of_python() -> None:
             made += 1
     # The draws hold forms that the native mapping leaves to Python, too.
     assert made > 150
+
+
+def test_a_usual_record_of_a_journal_has_a_native_row(tmp_path: Path) -> None:
+    write_calls(tmp_path / "journal", 1)
+    with Journal.open(tmp_path / "journal") as journal:
+        journal.ingest(wait=True)
+        record = next(journal.records())
+    found = native(record)
+    assert found is not None and found == by_python(record)

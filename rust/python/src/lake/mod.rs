@@ -50,6 +50,7 @@ impl LakeColumns {
     fn add_record(&mut self, row: &Bound<'_, PyAny>) -> PyResult<bool> {
         if let Ok(row) = row.cast::<Row>() {
             let stored = row.get().stored();
+            let (start, end) = (row.get().start(row.py())?, row.get().end(row.py())?);
             return self.add_without_gil(
                 row.py(),
                 &Stored {
@@ -60,8 +61,8 @@ impl LakeColumns {
                     flags: stored.flags,
                     request_id: stored.ack.filter(|ack| ack.is_of_call()).map(|ack| ack.request_id.0),
                     acked_at_ns: stored.ack.map(|ack| ack.at.0 * 1_000_000),
-                    start: stored.start.as_deref(),
-                    end: stored.end.as_deref(),
+                    start: start.as_ref().map(PyBytesMethods::as_bytes),
+                    end: end.as_ref().map(PyBytesMethods::as_bytes),
                 },
             );
         }

@@ -51,6 +51,7 @@ impl Body {
 }
 
 impl Row {
+    /// The row without its bodies.
     pub(crate) fn stored(&self) -> &StoredRow {
         &self.stored
     }
@@ -105,12 +106,12 @@ impl Row {
     }
 
     #[getter]
-    fn start<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    pub(crate) fn start<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.start.read(py)
     }
 
     #[getter]
-    fn end<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    pub(crate) fn end<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.end.read(py)
     }
 
