@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -19,7 +18,6 @@ from plsync.bundle.keys import Keys
 from plsync.bundle.receive import opened
 from plsync.errors import JournalError
 from plsync.journal.journal import Journal
-from plsync.testing import PromptLayerServer
 from tests.support.gap import Gap
 from tests.support.spooling import START, SpoolWriter
 
@@ -28,24 +26,6 @@ def on_id(request_id, record):
     with open({path!r}, "a") as file:
         print(record.id, request_id, file=file)
 """
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as started:
-        yield started
-
-
-@pytest.fixture
-def gap(
-    tmp_path: Path,
-    server: PromptLayerServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Gap]:
-    made = Gap(tmp_path, server, monkeypatch, capsys)
-    yield made
-    made.writer.close()
 
 
 def test_records_go_out_and_request_ids_come_back(gap: Gap) -> None:

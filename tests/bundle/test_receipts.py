@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,7 @@ from plsync.bundle.keys import Keys
 from plsync.errors import BundleError
 from plsync.journal.journal import Journal
 from plsync.journal.salvage import salvage
-from plsync.testing import PromptLayerServer
 from tests.support.gap import Gap
-
-
-@pytest.fixture
-def server() -> Iterator[PromptLayerServer]:
-    with PromptLayerServer() as started:
-        yield started
-
-
-@pytest.fixture
-def gap(
-    tmp_path: Path,
-    server: PromptLayerServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Gap]:
-    made = Gap(tmp_path, server, monkeypatch, capsys)
-    yield made
-    made.writer.close()
 
 
 def hub_journal(gap: Gap) -> Path:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from plsync import Journal, PromptLayerCallbackHandler
-from plsync.testing import PromptLayerServer
 from tests.support.gap import Gap
 from tests.support.trees import Node, trees
-
-
-@pytest.fixture
-def gap(
-    tmp_path: Path,
-    server: PromptLayerServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Gap]:
-    made = Gap(tmp_path, server, monkeypatch, capsys)
-    yield made
-    made.writer.close()
 
 
 def test_a_hub_sends_the_chains_around_calls_in_one_trace(gap: Gap) -> None:
