@@ -70,7 +70,7 @@ class RawWrites(Noop):
     def on_llm_end(self, response: Any, **kwargs: Any) -> None:
         self.write(600)
 
-    def write(self, size: int, full: bytes = b"x" * 10_128) -> None:
+    def write(self, size: int, full: bytes = b"x" * 14_300) -> None:
         if self.at + size > self.ROOM:
             self.at = 0
         self.at += os.pwrite(self.file, full[:size], self.at)

@@ -16,12 +16,16 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from langchain_core.callbacks import CallbackManager
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.utils.uuid import uuid7
 
 from common import BIG, SMALL, FixedChat, stand_in
 from delivery import STAND_IN, send_with_plsync
 from plsync import Journal, PromptLayerCallbackHandler
+from plsync._common.native import LakeColumns
+from plsync.genai.columns import COLUMNS
 from plsync.replay import with_recording
 from training_text import answer, question, system_prompt
 
@@ -66,6 +70,52 @@ def record(path: Path, calls: int) -> None:
         journal.ingest(wait=True)
 
 
+def agents(path: Path, runs: int) -> None:
+    """Record agents that use a tool twice, with the callbacks and the metadata of LangGraph."""
+    random = Random(2)  # noqa: S311
+    handler = PromptLayerCallbackHandler(pl_tags=["training"], journal=path)
+    for _ in range(runs):
+        messages: list[BaseMessage] = [HumanMessage(question(random)), AIMessage(answer(random, 400))] * 10
+        root: Any = {"run_id": uuid7()}
+        handler.on_chain_start(None, {"messages": messages}, **root, tags=[], metadata={}, name="agent")
+        for turn in range(6):
+            step: Any = {"run_id": uuid7(), "parent_run_id": root["run_id"]}
+            node = ("model", "tools")[turn % 2]
+            namespace = f"{node}:{uuid7()}"
+            metadata = {
+                "langgraph_step": turn,
+                "langgraph_node": node,
+                "langgraph_triggers": (f"branch:to:{node}",),
+                "langgraph_path": ("__pregel_pull", node),
+                "langgraph_checkpoint_ns": namespace,
+            }
+            tags = [f"graph:step:{turn}"]
+            handler.on_chain_start(None, {"messages": messages}, **step, tags=tags, metadata=metadata, name=node)
+            below: Any = {"parent_run_id": step["run_id"], "metadata": {**metadata, "checkpoint_ns": namespace}}
+            if node == "model":
+                FixedChat().invoke(messages, {"callbacks": CallbackManager([handler], **below)})
+            else:
+                tool: Any = {"run_id": uuid7(), "tags": ["seq:step:1"], "tool_call_id": "call_1", **below}
+                handler.on_tool_start({}, "", inputs={"query": question(random)}, name="search", **tool)
+                answered = ToolMessage(answer(random, 300), tool_call_id="call_1", name="search")
+                handler.on_tool_end(answered, run_id=tool["run_id"])
+                messages = [*messages, answered]
+            handler.on_chain_end({"messages": messages[-1:]}, **step)
+        handler.on_chain_end({"messages": messages}, **root)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+
+
+def export(path: Path) -> None:
+    """Make the rows of a lake, without pyarrow."""
+    with Journal.open(path) as journal:
+        columns = LakeColumns(list(COLUMNS.values()), journal.id, True)
+        for _ in range(10):
+            for record in journal.records(runs=True):
+                columns.add_record(record.stored_row())
+            columns.take()
+
+
 def read(path: Path) -> None:
     """Append texts, and run the queries that the commands run."""
     with Journal.open(path) as journal:
@@ -107,9 +157,12 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         record(Path(directory) / "long", options.calls)
+        agents(Path(directory) / "agents", options.calls // 10)
         path = Path(directory) / "short"
         record(path, FEW)
         read(path)
+        export(path)
+        export(Path(directory) / "agents")
         replay(path)
         with stand_in(*STAND_IN) as url:
             send_with_plsync(path, url)

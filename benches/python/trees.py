@@ -3,7 +3,8 @@
 Usage: python benches/python/trees.py [--runs N] [--json]
 
 An agent of LangChain makes three calls and uses a tool twice, after a history of 20 messages. Each peer is a handler of
-the same agent, and all peers have their turn within every round. A figure is the lower quartile over the rounds.
+the same agent, and all peers have their turn within every round, in a random order: a peer may leave work behind, for
+the garbage collector or for its threads. A figure is the lower quartile over the rounds.
 """
 
 from __future__ import annotations
@@ -15,14 +16,50 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from time import perf_counter
+from typing import Any
 
 from langchain_core.callbacks.base import BaseCallbackHandler
 
 from agent import TURNS, forecast, question
 from common import machine
-from handler import langsmith_tracer
+from handler import RawWrites, langsmith_tracer
 from plsync import Journal, PromptLayerCallbackHandler
+
+
+class CallWrites(RawWrites):
+    """The writes of the calls, of as many bytes as plsync writes."""
+
+    ignore_chain = True
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        super().__init__(directory)
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.write(14_300)
+
+    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+        self.write(600)
+
+
+class TreeWrites(CallWrites):
+    """The writes of the calls and of the steps."""
+
+    ignore_chain = False
+
+    def on_chain_start(self, *args: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
+        self.write(530 if parent_run_id else 12_400)
+
+    def on_chain_end(self, *args: Any, parent_run_id: Any = None, **kwargs: Any) -> None:
+        self.write(120 if parent_run_id else 1_500)
+
+    def on_tool_start(self, *args: Any, **kwargs: Any) -> None:
+        self.write(430)
+
+    def on_tool_end(self, *args: Any, **kwargs: Any) -> None:
+        self.write(340)
 
 
 def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]:
@@ -32,11 +69,15 @@ def costs(runs: int, directory: Path) -> tuple[dict[str, float], dict[str, int]]
     peers: dict[str, list[BaseCallbackHandler]] = {
         "no handler": [],
         **{mode: [PromptLayerCallbackHandler(journal=path, runs=mode)] for mode, path in journals.items()},  # type: ignore[arg-type]
+        "writes of llm alone": [CallWrites(directory / "call writes")],
+        "writes of tree alone": [TreeWrites(directory / "tree writes")],
         "LangChainTracer": [langsmith_tracer()],
     }
     times: dict[str, list[float]] = {name: [] for name in peers}
+    order, chance = list(peers.items()), Random(3)  # noqa: S311 - no secret
     for number in range(runs + 5):
-        for name, handlers in peers.items():
+        chance.shuffle(order)
+        for name, handlers in order:
             request = question()
             before = perf_counter()
             agent.invoke(request, {"callbacks": handlers})
@@ -64,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"an agent of {TURNS} turns and 20 messages, milliseconds ({machine()})")
     for name, cost in milliseconds.items():
         print(f"{name:20}{cost:8.2f}{cost - bare:+8.2f}{(cost - bare) / bare:9.1%}")
+    over = milliseconds["tree"] - milliseconds["llm"]
+    floor = milliseconds["writes of tree alone"] - milliseconds["writes of llm alone"]
+    tracer = milliseconds["LangChainTracer"] - bare
+    print(f"tree over llm: {over:+.2f} ms, {over / bare:.1%} of the bare run, {over / floor:.1f}x the writes alone")
+    print(f"LangChainTracer: {tracer / over:.1f}x tree over llm, {tracer / (milliseconds['tree'] - bare):.1f}x tree")
     sizes = [f"{mode} {size:,} ({size / stored['llm']:.2f}x)" for mode, size in stored.items()]
     print(f"bytes stored a run: {', '.join(sizes)}")
 

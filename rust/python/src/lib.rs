@@ -2,6 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value)] // pyo3 passes arguments by value
 
+mod attached;
 mod bundle;
 mod encode;
 mod errors;

@@ -1,7 +1,5 @@
 //! Classifies objects by their type, and reads the plain value or the fields inside an object.
 
-use std::sync::{Mutex, PoisonError};
-
 use pyo3::prelude::*;
 use pyo3::types::{
     PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple, PyType,
@@ -9,6 +7,7 @@ use pyo3::types::{
 use pyo3::{ffi, intern};
 
 use super::pydantic;
+use crate::attached::AttachedCell;
 use crate::id_map::Map;
 
 /// The class of `message.text`.
@@ -46,7 +45,7 @@ const MAX_KNOWN: usize = 4096;
 
 /// Kinds by the address of a type. The map owns the type, so that no other type gets the same address.
 type Types = Map<usize, (Py<PyType>, Kind)>;
-static KNOWN: Mutex<Option<Types>> = Mutex::new(None);
+static KNOWN: AttachedCell<Option<Types>> = AttachedCell::new(None);
 
 /// The kind of a type's objects.
 #[derive(Clone, Copy)]
@@ -61,8 +60,7 @@ pub(super) enum Kind {
 
 /// The kind of an object whose type is cached. Runs no Python code.
 pub(super) fn known_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
-    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
+    KNOWN.try_borrow(object.py())?.as_ref()?.get(&(object.get_type_ptr() as usize)).map(|(_, kind)| *kind)
 }
 
 /// The last few types, because most objects of an event share theirs. An address may belong to another type by now, if a finalizer
@@ -99,14 +97,13 @@ pub(super) fn kind(object: &Bound<'_, PyAny>) -> Kind {
         Some(tag) if pydantic::is_model(&class) => Kind::Model(tag),
         _ => Kind::Foreign,
     };
-    let evicted = {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let evicted = KNOWN.try_borrow(object.py()).and_then(|mut known| {
         let known = known.get_or_insert_default();
         let evicted = (known.len() >= MAX_KNOWN).then(|| std::mem::take(known));
         known.insert(class.as_ptr() as usize, (class.unbind(), kind));
         evicted
-    };
-    // Outside the lock: dropping a type may run Python code that encodes an object.
+    });
+    // After the borrow: dropping a type may run Python code that encodes an object.
     drop(evicted);
     kind
 }

@@ -1,11 +1,10 @@
 //! A cache of frequent dict keys: the JSON text of a key, and a hint about the value under it.
 
-use std::sync::{Mutex, MutexGuard, TryLockError};
-
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::text;
+use crate::attached::{AttachedCell, AttachedRef};
 use crate::redact::{self, Name};
 
 /// The longest JSON text of a cached key, in bytes.
@@ -68,18 +67,14 @@ pub(super) struct KeyCache {
     missed: [usize; MISSED],
 }
 
-static KEY_CACHE: Mutex<KeyCache> = Mutex::new(KeyCache::new());
+static KEY_CACHE: AttachedCell<KeyCache> = AttachedCell::new(KeyCache::new());
 
-/// The cache, for use while the GIL is held.
+/// The cache.
 ///
-/// None when this thread uses it further up the stack. That happens up to Python 3.11: an allocation may collect garbage, and a
+/// None when this thread uses it further up the stack, or another thread that waits for the interpreter. That happens up to Python 3.11: an allocation may collect garbage, and a
 /// finaliser of the program may encode an object.
-pub(super) fn key_cache() -> Option<MutexGuard<'static, KeyCache>> {
-    match KEY_CACHE.try_lock() {
-        Ok(cache) => Some(cache),
-        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => None,
-    }
+pub(super) fn key_cache(py: Python<'_>) -> Option<AttachedRef<'static, KeyCache>> {
+    KEY_CACHE.try_borrow(py)
 }
 
 impl KeyCache {

@@ -3,8 +3,6 @@
 //! The pass calls no code of the objects. But an allocation may start the garbage collector, whose finalizers are Python code and may
 //! change any container. So the writer holds a reference to each container that it walks.
 
-use std::sync::MutexGuard;
-
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
@@ -14,6 +12,7 @@ use super::key_cache::{Hint, KeyCache, hint_of, key_cache};
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use super::secrets::{self, Part};
 use super::{pydantic, text};
+use crate::attached::AttachedRef;
 use crate::redact::REDACTED;
 
 /// The object has a part that is not plain. [`super::tagged`] encodes such an object.
@@ -27,14 +26,14 @@ type WriteResult = Result<(), NotPlain>;
 /// these types are not plain, nor are infinite floats, integers beyond 64 bits, lone surrogates, and keys that are tags.
 pub(super) fn write(out: &mut Vec<u8>, object: &Bound<'_, PyAny>, part: Part) -> WriteResult {
     let (part, metadata) = part.at_top();
-    Writer { out, nodes: 0, key_cache: key_cache(), classes: Recent::default(), part, searched: 0, metadata }
+    Writer { out, nodes: 0, key_cache: key_cache(object.py()), classes: Recent::default(), part, searched: 0, metadata }
         .value(object, 0)
 }
 
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     nodes: usize,
-    key_cache: Option<MutexGuard<'static, KeyCache>>,
+    key_cache: Option<AttachedRef<'static, KeyCache>>,
     classes: Recent,
     part: Part,
     /// The bytes that were searched for credentials.

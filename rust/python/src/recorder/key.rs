@@ -9,6 +9,32 @@ const ROOM: usize = 24;
 pub(super) struct OwnKey {
     text: [u8; ROOM],
     name: &'static str,
+    labelled: Option<LabelledKey>,
+}
+
+/// A key whose field has labels, a lane or facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LabelledKey {
+    Kind,
+    Class,
+    Params,
+    Tags,
+    PlTags,
+    Metadata,
+}
+
+impl LabelledKey {
+    const fn of(name: &str) -> Option<Self> {
+        Some(match name.as_bytes() {
+            b"kind" => Self::Kind,
+            b"class" => Self::Class,
+            b"params" => Self::Params,
+            b"tags" => Self::Tags,
+            b"pl_tags" => Self::PlTags,
+            b"metadata" => Self::Metadata,
+            _ => return None,
+        })
+    }
 }
 
 /// The key of this name, made at compile time.
@@ -40,7 +66,7 @@ impl OwnKey {
             at += 1;
         }
         (text[at + 2], text[at + 3]) = (b'"', b':');
-        Self { text, name }
+        Self { text, name, labelled: LabelledKey::of(name) }
     }
 }
 
@@ -55,6 +81,13 @@ impl Key {
         match self {
             Self::Own(key) => key.name,
             Self::Other(name) => name,
+        }
+    }
+
+    pub(super) fn labelled(&self) -> Option<LabelledKey> {
+        match self {
+            Self::Own(key) => key.labelled,
+            Self::Other(name) => LabelledKey::of(name),
         }
     }
 

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use super::field::{Field, Value};
+use super::key::LabelledKey;
 
 /// The fields that labels and lanes come from.
 #[derive(Default)]
@@ -30,18 +31,18 @@ impl<'a, 'py> Labelled<'a, 'py> {
                 object.cast_exact().ok()
             };
             let list = || value.object()?.cast_exact().ok();
-            match key.name() {
-                "metadata" => found.metadata = dict(),
-                "params" => found.params = dict(),
-                "tags" => found.tags[0] = list(),
-                "pl_tags" => found.tags[1] = list(),
-                "class" => found.class = list(),
-                "kind" => {
+            let Some(key) = key.labelled() else { continue };
+            match key {
+                LabelledKey::Metadata => found.metadata = dict(),
+                LabelledKey::Params => found.params = dict(),
+                LabelledKey::Tags => found.tags[0] = list(),
+                LabelledKey::PlTags => found.tags[1] = list(),
+                LabelledKey::Class => found.class = list(),
+                LabelledKey::Kind => {
                     if let Value::Text(kind) = value {
                         found.kind = Some(kind);
                     }
                 }
-                _ => {}
             }
         }
         Self { is_doubtful, ..found }

@@ -1,9 +1,9 @@
 //! The names of the model in a request, for its labels and its facts.
 
 use plsync_journal::{Draft, labels};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use pyo3::{Borrowed, ffi, intern};
 
 use super::labelled::Labelled;
 use crate::redact::redact_object;
@@ -35,21 +35,10 @@ impl<'py> Models<'py> {
             found.noted = text_at(metadata, intern!(metadata.py(), "ls_model_name")).map(|text| Name::new(text, true));
         }
         let Some(params) = labelled.params else { return found };
-        let py = params.py();
-        let keys = [
-            intern!(py, "model"),
-            intern!(py, "model_name"),
-            intern!(py, "model_id"),
-            intern!(py, "model_path"),
-            intern!(py, "modelId"),
-            intern!(py, "azure_deployment"),
-            intern!(py, "deployment_name"),
-            intern!(py, "repo_id"),
-        ];
-        for (key, at) in keys.into_iter().zip(0..) {
-            let Some(text) = text_at(params, key) else { continue };
+        for (text, at) in names_in(params).into_iter().zip(0..) {
+            let Some(text) = text else { continue };
             match &found.passed {
-                None => found.passed = Some(Name::like(found.noted.as_ref(), text, at < INDEXED)),
+                None => found.passed = Some(Name::like(found.noted.as_ref(), text.to_owned(), at < INDEXED)),
                 Some(passed) => found.has_more = found.has_more || !is_same(&passed.text, &text),
             }
         }
@@ -70,8 +59,33 @@ impl<'py> Models<'py> {
     }
 }
 
-/// How many of the keys of names in the parameters have a label.
+/// The keys of names in the parameters, the most reliable first.
+const KEYS: [&str; 8] =
+    ["model", "model_name", "model_id", "model_path", "modelId", "azure_deployment", "deployment_name", "repo_id"];
+/// How many of the keys have a label.
 const INDEXED: usize = 4;
+
+fn place_of(key: &str) -> Option<usize> {
+    KEYS.iter().position(|known| *known == key)
+}
+
+/// The text under each key of a name. One walk over the few parameters of a call takes less time than eight look-ups.
+fn names_in<'a, 'py>(params: &'a Bound<'py, PyDict>) -> [Option<Borrowed<'a, 'py, PyString>>; KEYS.len()] {
+    let py = params.py();
+    let mut names = [None; KEYS.len()];
+    let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the caller holds the dict, and the GIL is held. The walk runs no Python code, so nothing changes the dict meanwhile.
+    while unsafe { ffi::PyDict_Next(params.as_ptr(), &raw mut at, &raw mut key, &raw mut value) } != 0 {
+        // SAFETY: PyDict_Next has set both to objects that the dict holds.
+        let (key, value) = unsafe { (Borrowed::from_ptr(py, key), Borrowed::from_ptr(py, value)) };
+        if let Ok(key) = key.cast::<PyString>()
+            && let Some(place) = key.to_str().ok().and_then(place_of)
+        {
+            names[place] = value.cast::<PyString>().ok().filter(|text| text.to_str().is_ok());
+        }
+    }
+    names
+}
 
 impl<'py> Name<'py> {
     fn new(text: Bound<'py, PyString>, is_indexed: bool) -> Self {

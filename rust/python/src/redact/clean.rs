@@ -1,11 +1,10 @@
 //! The texts that were searched last and contain no credential: names of models, tags and settings are the same objects in each call.
 
-use std::sync::{Mutex, PoisonError};
-
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
 use super::text::redact_text;
+use crate::attached::AttachedCell;
 
 /// The longest remembered text, in bytes.
 const MAX_LEN: usize = 128;
@@ -13,7 +12,7 @@ const MAX_LEN: usize = 128;
 const SLOTS: usize = 256;
 
 /// The texts by address. They are owned, so that no other text gets the same address.
-static CLEAN: Mutex<[Option<Py<PyString>>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
+static CLEAN: AttachedCell<[Option<Py<PyString>>; SLOTS]> = AttachedCell::new([const { None }; SLOTS]);
 
 /// As [`redact_text`], for the text `value` of a Python string.
 pub(crate) fn redact_object(object: &Bound<'_, PyString>, value: &str) -> Option<String> {
@@ -23,7 +22,7 @@ pub(crate) fn redact_object(object: &Bound<'_, PyString>, value: &str) -> Option
     }
     let address = object.as_ptr() as usize;
     let slot = (address >> 4 ^ address >> 12) % SLOTS;
-    let mut clean = CLEAN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut clean) = CLEAN.try_borrow(object.py()) else { return redact_text(value) };
     if clean[slot].as_ref().is_some_and(|known| known.as_ptr() == object.as_ptr()) {
         return None;
     }
