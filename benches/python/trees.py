@@ -3,8 +3,8 @@
 Usage: python benches/python/trees.py [--runs N] [--json]
 
 An agent of LangChain makes three calls and uses a tool twice, after a history of 20 messages. Each peer is a handler of
-the same agent, and all peers have their turn within every round, in a random order: a peer may leave work behind, for
-the garbage collector or for its threads. A figure is the lower quartile over the rounds.
+the same agent. All peers have their turn within every round, in a random order: a peer may leave work to the garbage
+collector or to its threads. A figure is the lower quartile over the rounds.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 
 use pyo3::prelude::*;
 
-/// A value that one borrower uses at a time. A borrow takes no atomic instruction, which a lock would.
+/// A value with at most one borrow at a time. A borrow takes no atomic instruction, unlike a lock.
 ///
 /// The module uses the limited API, which only interpreters with a GIL load. So one thread at a time has a `Python` token.
 pub(crate) struct AttachedCell<T> {
@@ -39,14 +39,14 @@ impl<T> Deref for AttachedRef<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the cell has this one borrower.
+        // SAFETY: no other borrow lasts.
         unsafe { &*self.cell.value.get() }
     }
 }
 
 impl<T> DerefMut for AttachedRef<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: the cell has this one borrower, and `self` is borrowed mutably.
+        // SAFETY: no other borrow lasts, and `self` is borrowed mutably.
         unsafe { &mut *self.cell.value.get() }
     }
 }
