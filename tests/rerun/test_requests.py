@@ -13,7 +13,19 @@ from pydantic import BaseModel
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import RerunError
-from plsync.rerun import MODEL, ORIGINAL, JournalOriginals, Rerun, RerunReport, make_model
+from plsync.replay import export
+from plsync.replay.request.request import request_of_record
+from plsync.rerun import (
+    MODEL,
+    ORIGINAL,
+    Answer,
+    JournalOriginals,
+    Originals,
+    RecordingOriginals,
+    Rerun,
+    RerunReport,
+    make_model,
+)
 from tests.rerun.conftest import OTHER
 from tests.support.openai_server import OpenAIServer
 
@@ -141,6 +153,52 @@ def test_the_answers_of_a_rerun_are_no_requests_of_another(
     model.invoke("one")
     send_again(source, into)
     assert send_again(into, tmp_path / "third").sent == 0
+
+
+def test_each_request_is_read_once_and_no_answer(
+    model: Any, source: Path, into: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.invoke("one")
+    model.invoke("two")
+    with Journal.open(source) as journal:
+        export(journal.records(oldest_first=True), tmp_path / "field.jsonl")
+    read: list[Any] = []
+
+    def reading(start: Any) -> Any:
+        read.append(start)
+        return request_of_record(start)
+
+    monkeypatch.setattr("plsync.rerun.originals.request_of_record", reading)
+    monkeypatch.setattr(Answer, "of_record", None)
+    monkeypatch.setattr(Answer, "of_call", None)
+    assert send_again(source, into).answered == 2
+    assert len(read) == 2
+    assert send_again(source, into).sent_before == 2
+    assert len(read) == 2
+    assert Rerun(RecordingOriginals(tmp_path / "field.jsonl"), OTHER, make_model(OTHER), into=into).run(1).answered == 2
+
+
+def test_only_the_newest_calls_are_sent_again(model: Any, source: Path, into: Path, tmp_path: Path) -> None:
+    for prompt in ("one", "two", "three", "two"):
+        model.invoke(prompt)
+    with Journal.open(source) as journal:
+        export(journal.records(oldest_first=True), tmp_path / "field.jsonl")
+        newest: list[Originals] = [JournalOriginals(journal, limit=2), RecordingOriginals(tmp_path / "field.jsonl", 2)]
+        for originals in newest:
+            ids = list(originals.ids())
+            assert [original.id for original in originals] == ids
+            found = [originals.get(original_id) for original_id in ids]
+            assert [None if one is None else one.content()[0].content for one in found] == ["three", "two"]  # type: ignore[union-attr]
+
+
+def test_a_request_that_was_forgotten_meanwhile_is_skipped(model: Any, source: Path, into: Path) -> None:
+    model.invoke("one")
+    model.invoke("two")
+    with Journal.open(source) as journal:
+        rerun = Rerun(JournalOriginals(journal), OTHER, make_model(OTHER), into=into)
+        journal.forget(rerun.ids[0])
+        report = rerun.run(1)
+    assert (report.sent, report.skipped, report.left) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -25,14 +26,14 @@ from plsync.replay.matching import Matcher
 from plsync.replay.request.request import Request, request_of_record
 from plsync.replay.request.tools import canonical_format
 from plsync.replay.storage.file import RecordingFile
-from plsync.replay.storage.file_source import FileSource
+from plsync.replay.storage.file_source import line_name
+from plsync.replay.storage.recorded_call import RecordedCall
 from plsync.rerun.answers import Answer
 from plsync.rerun.reruns import ORIGINAL
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
-    from plsync.replay.storage.recorded_call import RecordedCall
 
 __all__ = ["JournalOriginals", "Original", "Originals", "RecordingOriginals"]
 
@@ -50,20 +51,28 @@ class Original:
     """The request: messages or prompt, stop words, tools, tool choice, response format."""
     content: Callable[[], list[BaseMessage] | str]
     """Returns the messages, or the prompt of a text model."""
-    answer: Answer
-    """The recorded answer."""
+    read_answer: Callable[[], Answer]
+    """Returns the recorded answer."""
     source: Any
     """The ``Record``, or the recorded call as a dict (``docs/reference/recordings.md``)."""
+
+    @property
+    def answer(self) -> Answer:
+        """The recorded answer. A comparison needs it, and a rerun does not."""
+        return self.read_answer()
 
 
 class Originals(Protocol):
     """The recorded calls of a source."""
 
     skipped: int
-    """Calls that were left out: their content is not recorded, or a message in them is not whole."""
+    """Calls that the last iteration left out: their content is not recorded, or a message in them is not whole."""
 
     def __iter__(self) -> Iterator[Original]:
         """The calls, oldest first."""
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the calls, oldest first. No request is read whole."""
 
     def get(self, original_id: str) -> Original | None:
         """The call with this id."""
@@ -86,17 +95,14 @@ class JournalOriginals:
     def __iter__(self) -> Iterator[Original]:
         """The calls, oldest first."""
         if self._limit is None:
-            records: Iterator[Record] = self._journal.records(oldest_first=True, **self._filters)
+            yield from filter(None, map(_of_record, self._chosen()))
         else:
-            ids = [record.id for record in self._journal.records(limit=self._limit, **self._filters)]
-            records = map(self._journal.get, reversed(ids))
-        for record in records:
-            if ORIGINAL in record.metadata:
-                continue
-            if (found := _of_record(record)) is None:
-                self.skipped += 1
-            else:
-                yield found
+            yield from filter(None, map(self.get, self.ids()))
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the calls, oldest first. No request is read whole."""
+        found = (record.id for record in self._chosen())
+        return found if self._limit is None else reversed(list(found))
 
     def get(self, original_id: str) -> Original | None:
         """The call with this id; None if the journal has no such record with a whole request."""
@@ -104,6 +110,18 @@ class JournalOriginals:
             return _of_record(self._journal.get(original_id))
         except RecordNotFound:
             return None
+
+    def _chosen(self) -> Iterator[Record]:
+        """The records of the calls: with a limit the newest ones, newest first, else oldest first."""
+        self.skipped = 0
+        is_limited = self._limit is not None
+        for record in self._journal.records(limit=self._limit, oldest_first=not is_limited, **self._filters):
+            if ORIGINAL in record.metadata:
+                continue
+            if _has_request(record):
+                yield record
+            else:
+                self.skipped += 1
 
 
 class RecordingOriginals:
@@ -114,46 +132,71 @@ class RecordingOriginals:
     """
 
     def __init__(self, path: str | os.PathLike[str], limit: int | None = None) -> None:
-        file = RecordingFile(path)
-        if not file.exists():
-            raise RecordingNotFound(f"there is no recording at {file.path}; nothing was sent: check the path")
-        self._source, self._limit = FileSource(file, Matcher()), limit
-        self._by_id: dict[str, Original] | None = None
+        self._file = RecordingFile(path)
+        if not self._file.exists():
+            raise RecordingNotFound(f"there is no recording at {self._file.path}; nothing was sent: check the path")
+        self._limit = limit
+        self._places: dict[str, _Place] | None = None
         self.skipped = 0
 
     def __iter__(self) -> Iterator[Original]:
         """The calls, in the order of the file."""
-        numbers: dict[str, int] = {}
-        matcher = Matcher()
-        calls = [call for call in self._source.calls() if call.request.kind in ("chat", "llm")]
-        chosen = len(calls) - (len(calls) if self._limit is None else self._limit)
-        for at, call in enumerate(calls):
-            key = matcher.key(call.request)
-            numbers[key] = numbers.get(key, 0) + 1
-            if at < chosen:
-                continue
-            if (found := self._of_call(f"{key}-{numbers[key]}", call)) is None:
-                self.skipped += 1
-            else:
-                yield found
+        if self._limit is None:
+            self.skipped = 0
+            for place, call in self._calls():
+                if _has_fingerprint(call.request.body):
+                    self.skipped += 1
+                else:
+                    yield self._of_call(place.id, call)
+        else:
+            yield from filter(None, map(self.get, self.ids()))
+
+    def ids(self) -> Iterator[str]:
+        """The ids of the calls, in the order of the file."""
+        return iter(self._find_places())
 
     def get(self, original_id: str) -> Original | None:
         """The call with this id; None if the recording has no such call."""
-        if self._by_id is None:
-            self._by_id = {original.id: original for original in self}
-        return self._by_id.get(original_id)
+        places = self._find_places() if self._places is None else self._places
+        place = places.get(original_id)
+        return None if place is None else self._of_call(original_id, self._call(place.number, place.start))
 
-    def _of_call(self, original_id: str, call: RecordedCall) -> Original | None:
+    def _find_places(self) -> dict[str, _Place]:
+        """Where the lines of the chosen calls begin. A recording may be larger than the memory."""
+        chosen = deque(
+            ((place, _has_fingerprint(call.request.body)) for place, call in self._calls()), maxlen=self._limit
+        )
+        self.skipped = sum(is_skipped for _, is_skipped in chosen)
+        self._places = {place.id: place for place, is_skipped in chosen if not is_skipped}
+        return self._places
+
+    def _calls(self) -> Iterator[tuple[_Place, RecordedCall]]:
+        numbers: dict[str, int] = {}
+        matcher = Matcher()
+        for number, (start, _) in enumerate(self._file.keys()):
+            call = self._call(number, start)
+            if call.request.kind in ("chat", "llm"):
+                key = matcher.key(call.request)
+                numbers[key] = numbers.get(key, 0) + 1
+                yield _Place(f"{key}-{numbers[key]}", number, start), call
+
+    def _call(self, number: int, start: int) -> RecordedCall:
+        return RecordedCall(line_name(number), self._file.line_at(start), str(self._file.path))
+
+    def _of_call(self, original_id: str, call: RecordedCall) -> Original:
         request = call.request
-        if _has_fingerprint(request.body):
-            return None
-        answer = Answer.of_call(call, self._end(call))
-        return Original(original_id, request, lambda: _content(request), answer, call.data)
+        return Original(
+            original_id,
+            request,
+            lambda: _content(request),
+            lambda: Answer.of_call(call, self._end(call)),
+            call.data,
+        )
 
     def _end(self, call: RecordedCall) -> dict[str, Any] | None:
         if not call.succeeded or call.given_up:
             return None
-        response = call.response(self._source.load_blob)
+        response = call.response(self._file.load_blob)
         if call.request.kind == "chat":
             result = response.chat_result()
             value: dict[str, Any] = {"generations": result.generations, "llm_output": result.llm_output}
@@ -163,8 +206,24 @@ class RecordingOriginals:
         return end
 
 
-def _of_record(record: Record) -> Original | None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A call of a recording: its id, its number, and the offset of its line."""
+
+    id: str
+    number: int
+    start: int
+
+
+def _has_request(record: Record) -> bool:
+    """Whether a record is a call whose request is recorded."""
     if record.pruned or record.forgotten or record.damage or record.kind not in ("chat", "llm"):
+        return False
+    return bool(record.input)
+
+
+def _of_record(record: Record) -> Original | None:
+    if not _has_request(record):
         return None
     start, _ = record.events()
     request = request_of_record(start)
@@ -175,7 +234,7 @@ def _of_record(record: Record) -> Original | None:
         request = _with_format(request, canonical_format(schema.get("function") or schema))
     prompt = record.input[0] if record.kind == "llm" and record.input else ""
     content = (lambda: list(map(_whole, record.messages()))) if record.kind == "chat" else (lambda: str(prompt))
-    return Original(record.id, request, content, Answer.of_record(record), record)
+    return Original(record.id, request, content, lambda: Answer.of_record(record), record)
 
 
 def _whole(message: BaseMessage) -> BaseMessage:

@@ -82,15 +82,16 @@ class Rerun:
         self._report = RerunReport()
         self.ids: list[str] = []
         """The ids of the requests to send, oldest first."""
-        for original in originals:
-            is_answered = earlier.get(original.id)
+        for original_id in originals.ids():
+            is_answered = earlier.get(original_id)
             if is_answered is None or (retry and not is_answered):
-                self.ids.append(original.id)
+                self.ids.append(original_id)
                 continue
             self._report.sent_before += 1
             self._report.unanswered += not is_answered
         self._report.skipped = originals.skipped
         self._waiting: Iterator[str] = iter(self.ids)
+        self._removed = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -118,7 +119,8 @@ class Rerun:
                 thread.join(_POLL)
         report = self._report
         report.unrecorded = self._handler.failures
-        report.left = len(self.ids) - report.sent - report.refused
+        report.left = len(self.ids) - report.sent - report.refused - self._removed
+        report.skipped += self._removed
         return report
 
     def _send_all(self, progress: Callable[[], None]) -> None:
@@ -127,10 +129,13 @@ class Rerun:
                 original_id = next(self._waiting, None)
             if original_id is None:
                 return
-            # A filter may not find a record again that was removed meanwhile.
             original = self._originals.get(original_id)
             if original is not None:
                 self._send(original)
+            else:
+                # The quota or `plsync forget` has removed its content meanwhile.
+                with self._lock:
+                    self._removed += 1
             progress()
 
     def _send(self, original: Original) -> None:
