@@ -4,7 +4,7 @@ Usage: python benches/python/fleet_plan.py [--calls N] [--uplink MBITS] [--machi
 
 A small simulation in steps of an hour. Each machine makes ``--calls`` calls a day, most of them in the afternoon. Hubs
 send the calls of all machines to PromptLayer, each with one sender and one uplink. For the second of four weeks the
-hubs are offline.
+hubs are offline. The last rows are of a fleet without a network, whose bundles people carry to the hubs once a week.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ FLEETS: Final = (100, 10_000, 1_000_000)
 LISTED: Final = 100_000
 # A hub is planned for this share of its capacity in the busiest hour. The rest drains a backlog.
 PLANNED: Final = 0.5
+STICK: Final = 64e9
+"""The bytes of a stick."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Figures:
     """The share of the JSON that the lake takes."""
     export_us: float = 38
     """Processor time of an export, for a call."""
+    bundle_share: float = 0.134
+    """The share of the JSON that a bundle takes."""
+    import_us: float = 40
+    """Processor time of the import of a bundle at a hub, for a call."""
+    hub_us: float = 192
+    """Processor time of ``plsync run --hub`` for a call of many origins."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,16 @@ class Plan:
     """From the return of the network until no call waits."""
     backlog_gb: float
     """The journals of a hub at the end of the week offline."""
+    bundle_mb: float
+    """The bundle of one machine, a week."""
+    sticks: int
+    """The sticks that carry the bundles of all machines, a week. A stick carries the bundles of many machines."""
+    bundle_hubs: int
+    """The hubs with one core for the import and the delivery of these bundles, at half of their capacity."""
+    import_hours: float
+    """Hours of one core a week in which a hub imports its bundles."""
+    hub_hours: float
+    """Hours of one core a week in which a hub delivers their calls."""
     first: str
     """The resource that a growing fleet exhausts first with these hubs, and the number of machines then."""
 
@@ -92,6 +110,9 @@ def plan(machines: int, calls: float, uplink_mbits: float, figures: Figures) -> 
         "the list of files of a day": machines / LISTED,
     }
     first = max(used, key=used.__getitem__)
+    a_week = 7 * a_day
+    carried = a_week * figures.json_bytes * figures.bundle_share
+    bundle_hubs = math.ceil(a_week * (figures.import_us + figures.hub_us) / 1e6 / (WEEK * 3600 * PLANNED))
     return Plan(
         machines=machines,
         calls_a_second=peak,
@@ -101,6 +122,11 @@ def plan(machines: int, calls: float, uplink_mbits: float, figures: Figures) -> 
         export_hours=a_day * figures.export_us / 1e6 / 3600,
         drain_hours=math.inf if drained is None else drained,
         backlog_gb=most / hubs * figures.json_bytes * figures.journal_share / 1e9,
+        bundle_mb=carried / machines / 1e6,
+        sticks=math.ceil(carried / STICK),
+        bundle_hubs=bundle_hubs,
+        import_hours=a_week * figures.import_us / 1e6 / 3600 / bundle_hubs,
+        hub_hours=a_week * figures.hub_us / 1e6 / 3600 / bundle_hubs,
         first=f"{first}, at {machines / used[first]:,.0f} machines",
     )
 
@@ -120,6 +146,11 @@ def table(fleets: tuple[int, ...], calls: float, uplink_mbits: float, figures: F
         "files in the lake a day": [f"{one.machines:,}" for one in plans],
         "exports a day, all machines": [f"{one.export_hours:,.2f} h of one core" for one in plans],
         "exhausted first": [one.first for one in plans],
+        "without a network: bundle of a machine, a week": [f"{one.bundle_mb:,.1f} MB" for one in plans],
+        "sticks of 64 GB for all machines, a week": [f"{one.sticks:,}" for one in plans],
+        "hubs for bundles, with one core each": [f"{one.bundle_hubs:,}" for one in plans],
+        "imports of a hub, a week": [f"{one.import_hours:,.2f} h" for one in plans],
+        "delivery of a hub, a week": [f"{one.hub_hours:,.2f} h" for one in plans],
     }
     for name, cells in rows.items():
         yield f"| {' | '.join([name, *cells])} |"

@@ -11,7 +11,7 @@ from tests.support.root import ROOT
 
 sys.path.append(str(ROOT / "benches" / "python"))
 
-from fleet_plan import FLEETS, HOURS, Figures, plan, share_of_hour, table
+from fleet_plan import FLEETS, HOURS, STICK, Figures, plan, share_of_hour, table
 
 PAGE = ROOT / "docs" / "guide" / "at-scale.md"
 
@@ -31,3 +31,10 @@ def test_a_slower_link_needs_more_hubs_and_never_less_time(machines: int) -> Non
     assert slow.hubs >= fast.hubs
     assert slow.drain_hours >= fast.drain_hours or slow.hubs > fast.hubs
     assert math.isfinite(slow.drain_hours)
+
+
+@pytest.mark.parametrize("machines", FLEETS)
+def test_the_hubs_of_bundles_work_half_of_the_week_at_most(machines: int) -> None:
+    found = plan(machines, 1_000, 1_000, Figures())
+    assert 0 < found.import_hours + found.hub_hours <= 7 * HOURS / 2
+    assert found.sticks * STICK >= machines * found.bundle_mb * 1e6 > (found.sticks - 1) * STICK
