@@ -243,6 +243,23 @@ def test_a_file_without_records_any_more_is_removed(journal: Path, lake: Path) -
     assert [name.split("/")[0][5:] for name in files(lake)] == [DATES[0], DATES[2]]
 
 
+def test_since_last_writes_a_file_again_that_was_removed_from_the_lake(journal: Path, lake: Path) -> None:
+    write(journal, lake)
+    next((lake / f"date={DATES[1]}").iterdir()).unlink()
+    assert write(journal, lake, since_last=True).files == 1
+    assert len(rows(lake)) == 4
+    assert write(journal, lake, since_last=True).files == 0
+
+
+def test_a_day_without_rows_is_read_once(journal: Path, lake: Path) -> None:
+    def hook(row: dict[str, Any]) -> dict[str, Any] | None:
+        return None if row["conversation_id"] == "thread 2" else row
+
+    assert write(journal, lake, redact=hook).files == 2
+    report = write(journal, lake, redact=hook, since_last=True)
+    assert (report.files, report.unchanged, report.left_out) == (0, 3, 0)
+
+
 def test_other_options_need_another_lake(journal: Path, lake: Path) -> None:
     write(journal, lake, filters={"tag": "planets"})
     before = files(lake)

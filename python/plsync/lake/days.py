@@ -87,3 +87,7 @@ class Digest:
     def hex(self) -> str:
         """The digest, as text."""
         return self._hash.hexdigest()
+
+    def of_empty_file(self) -> str:
+        """The text for a file that is not there, because a hook left out all of its records."""
+        return f"{self.hex()} empty"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from plsync._common.clock import ms_from_datetime
+from plsync._common.files import is_file
 from plsync.errors import ExportError
 from plsync.genai.columns import FactsMaker
 from plsync.genai.runs import finder
@@ -162,11 +163,16 @@ class _Export:
             for record in group:
                 digests.setdefault(file_name(self._journal.id, date, record.seq), Digest()).add(record)
             present |= digests.keys()
-            if any(self._cursor.files.get(name) != digest.hex() for name, digest in digests.items()):
-                changed.append(date)
-            else:
+            if all(self._has(name, digest) for name, digest in digests.items()):
                 self._report.unchanged += len(digests)
+            else:
+                changed.append(date)
         return present, changed
+
+    def _has(self, name: str, digest: Digest) -> bool:
+        """Whether the lake has a file with the present states of its records."""
+        known = self._cursor.files.get(name)
+        return known == digest.of_empty_file() or (known == digest.hex() and is_file(self._directory / name))
 
     def _write_day(self, date: str, records: Iterable[Record]) -> set[str]:
         """Write the files of a day, and return their names."""

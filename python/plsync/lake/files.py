@@ -286,6 +286,8 @@ def make_day(path: Path) -> None:
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
         path.chmod(stat.S_IMODE(path.parent.stat().st_mode))
+        # The cursor must not survive a power cut that its files do not.
+        _sync(path.parent)
 
 
 def file_mode(directory: Path) -> int:
