@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,13 +39,16 @@ class Collector(LoopbackServer):
     Args:
         answers: the responses to the first requests. The later ones succeed.
         largest: the greatest number of spans in a message that is accepted.
+        tls: the certificates of the server; None for a server without TLS.
     """
 
-    def __init__(self, *answers: Answer, largest: int | None = None) -> None:
+    def __init__(self, *answers: Answer, largest: int | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.messages: list[ExportTraceServiceRequest] = []
         """The messages that were accepted."""
         self.requests: list[tuple[str, dict[str, str]]] = []
         """The path and the headers of every request."""
+        self.clients: list[Any] = []
+        """The certificate of the client of every request to a server with TLS."""
         waiting = list(answers)
         collector = self
 
@@ -54,6 +58,8 @@ class Collector(LoopbackServer):
                 if self.headers["content-encoding"] == "gzip":
                     body = gzip.decompress(body)
                 message = ExportTraceServiceRequest.FromString(body)
+                if isinstance(self.connection, ssl.SSLSocket):
+                    collector.clients.append(self.connection.getpeercert())
                 collector.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 answer = waiting.pop(0) if waiting else Answer()
                 if largest is not None and len(list(_spans(message))) > largest:
@@ -66,7 +72,7 @@ class Collector(LoopbackServer):
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-        super().__init__(Handler)
+        super().__init__(Handler, tls=tls)
 
     @property
     def spans(self) -> list[Any]:

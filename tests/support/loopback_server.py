@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,10 +36,12 @@ class LoopbackServer:
         url: the base URL.
     """
 
-    def __init__(self, connection: type[Connection]) -> None:
+    def __init__(self, connection: type[Connection], *, tls: ssl.SSLContext | None = None) -> None:
         self._http = _Server(("127.0.0.1", 0), connection)
+        if tls is not None:
+            self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._thread = threading.Thread(target=self._http.serve_forever)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._http.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

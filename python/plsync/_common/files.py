@@ -25,6 +25,7 @@ __all__ = [
     "open_own",
     "read_named",
     "read_own",
+    "rename_new",
     "replacing",
     "temporary_beside",
 ]
@@ -113,6 +114,26 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 def temporary_beside(path: Path) -> Path:
     """A name in the same directory that another user cannot predict."""
     return path.with_name(f".{path.name[:100]}.{os.urandom(16).hex()}")
+
+
+def rename_new(path: Path, name: Path) -> None:
+    """Rename a file, unless the new name exists.
+
+    Raises:
+        FileExistsError: the name exists.
+        OSError: the file cannot be renamed.
+    """
+    try:
+        os.link(path, name)
+    except FileExistsError:
+        raise
+    except OSError:
+        # The file system has no links. Between both steps another program may make the name.
+        if os.path.lexists(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(name)) from None
+        os.replace(path, name)
+    else:
+        path.unlink()
 
 
 @contextlib.contextmanager

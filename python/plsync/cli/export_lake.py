@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from plsync.cli import humanize
 from plsync.cli.export_progress import progress
 from plsync.cli.output import print_json, print_line, print_note
+from plsync.cli.signals import stoppable
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 
@@ -32,12 +31,13 @@ class Lake:
 
 def export(lake: Lake, filters: Filters, *, json: bool, journal: Path | None) -> None:
     """Write the chosen records to a lake, and print the report."""
-    from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - few exports need it
-    from plsync.lake.export import export as export_records  # noqa: PLC0415 - other commands do not need it
+    note = f"every file in {lake.directory} is whole: --since-last writes the other days"
+    with stoppable(note):
+        from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - few exports need it
+        from plsync.lake.export import export as export_records  # noqa: PLC0415 - other commands do not need it
 
-    redact: Any = None if lake.redact is None else import_named(lake.redact)
-    with Journal.open(journal) as opened, progress() as on_progress:
-        try:
+        redact: Any = None if lake.redact is None else import_named(lake.redact)
+        with Journal.open(journal) as opened, progress() as on_progress:
             report = export_records(
                 opened,
                 lake.directory,
@@ -48,9 +48,6 @@ def export(lake: Lake, filters: Filters, *, json: bool, journal: Path | None) ->
                 since_last=lake.since_last,
                 on_progress=on_progress,
             )
-        except KeyboardInterrupt:
-            print_note(f"plsync: stopped; every file in {lake.directory} is whole: --since-last writes the other days")
-            raise typer.Exit(130) from None
     if json:
         print_json(report.as_dict())
     else:

@@ -11,8 +11,10 @@ import typer
 from plsync.cli import humanize
 from plsync.cli.export_progress import progress
 from plsync.cli.output import print_json, print_line, print_note
+from plsync.cli.signals import stoppable
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
+from plsync.otlp.environment import is_collector
 
 if TYPE_CHECKING:
     from plsync.otlp.export import SpansReport
@@ -33,12 +35,12 @@ class Spans:
 
 def export(spans: Spans, filters: Filters, *, json: bool, journal: Path | None) -> None:
     """Export the chosen records as spans, and print the report."""
-    from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - few exports need it
-    from plsync.otlp.export import export as export_records  # noqa: PLC0415 - it needs an HTTP client
+    with stoppable(_way_on(spans)):
+        from plsync.callbacks.resolve import import_named  # noqa: PLC0415 - few exports need it
+        from plsync.otlp.export import export as export_records  # noqa: PLC0415 - it needs an HTTP client
 
-    redact: Any = None if spans.redact is None else import_named(spans.redact)
-    with Journal.open(journal) as opened, progress() as on_progress:
-        try:
+        redact: Any = None if spans.redact is None else import_named(spans.redact)
+        with Journal.open(journal) as opened, progress() as on_progress:
             report = export_records(
                 opened,
                 spans.destination,
@@ -50,9 +52,6 @@ def export(spans: Spans, filters: Filters, *, json: bool, journal: Path | None) 
                 append=spans.append,
                 on_progress=on_progress,
             )
-        except KeyboardInterrupt:
-            print_note("plsync: stopped; the spans before are exported: --since-last continues behind them")
-            raise typer.Exit(130) from None
     if json:
         print_json(report.as_dict())
     else:
@@ -60,6 +59,16 @@ def export(spans: Spans, filters: Filters, *, json: bool, journal: Path | None) 
     if report.rejected:
         print_note(f"{humanize.count(report.rejected, 'span')} rejected: {report.reason or 'without a reason'}")
         raise typer.Exit(1)
+
+
+def _way_on(spans: Spans) -> str:
+    if spans.since_last:
+        return "the spans before are exported: the same command continues behind them"
+    if is_collector(spans.destination):
+        return "the spans before are exported: the same command sends them again, with the same ids"
+    if spans.append:
+        return f"{spans.destination} has whole lines: the same command adds its spans again, with the same ids"
+    return "nothing was exported"
 
 
 def _print(report: SpansReport) -> None:

@@ -14,7 +14,7 @@ import typer
 
 from plsync.cli import completion, humanize, options
 from plsync.cli.output import escaped, print_json, print_line, print_lines, print_note, stdout_console
-from plsync.cli.signals import until_signalled
+from plsync.cli.signals import stoppable, until_signalled
 from plsync.cli.usage_errors import wrong_usage
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
@@ -98,21 +98,23 @@ def rerun(
     if recording is not None and filters:
         raise typer.BadParameter("filters choose records of a journal; leave them out with --recording")
     arguments = dict(map(_setting, settings or []))
-    # These modules import LangChain; other commands do not need it.
-    from plsync import rerun as reruns  # noqa: PLC0415
+    note = "the earlier answers are recorded: the same command goes on" if model else "nothing was changed"
+    with stoppable(note):
+        # These modules import LangChain; other commands do not need it.
+        from plsync import rerun as reruns  # noqa: PLC0415
 
-    measure = None if judge is None else _judge(judge)
-    with _source(recording, journal, into, filters, limit) as originals:
+        measure = None if judge is None else _judge(judge)
         report = None
-        if model is not None:
-            made = reruns.make_model(model, arguments)
-            report = _send(reruns.Rerun(originals, model, made, into=into, retry=retry), model, at_once, yes=yes)
-        if compare:
-            from plsync.cli import rerun_comparison  # noqa: PLC0415
+        with _source(recording, journal, into, filters, limit) as originals:
+            if model is not None:
+                made = reruns.make_model(model, arguments)
+                report = _send(reruns.Rerun(originals, model, made, into=into, retry=retry), model, at_once, yes=yes)
+            if compare:
+                from plsync.cli import rerun_comparison  # noqa: PLC0415
 
-            rerun_comparison.print_comparison(originals, into, model, measure, as_json=json)
-        if report is not None:
-            _print(report, into, json=json, compared=compare)
+                rerun_comparison.print_comparison(originals, into, model, measure, as_json=json)
+            if report is not None:
+                _print(report, into, json=json, compared=compare)
     if report is not None and report.left:
         raise typer.Exit(3)
     if report is not None and report.answered < report.sent + report.refused:

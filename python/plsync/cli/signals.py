@@ -1,4 +1,4 @@
-"""The signals of ``plsync run``: the end of the run, and the reading of its settings again."""
+"""The signals that end a command, or let it read its settings again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,47 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import typer
+
 from plsync.cli.output import print_note
 from plsync.cli.systemd import notify
 
-__all__ = ["until_signalled"]
+__all__ = ["stoppable", "until_signalled"]
 
 # Windows has no such signal.
 _HANG_UP: Final[signal.Signals | None] = getattr(signal, "SIGHUP", None)
+
+
+@contextlib.contextmanager
+def stoppable(note: str) -> Iterator[None]:
+    """End the command on SIGINT, SIGTERM and SIGHUP: the block gets KeyboardInterrupt, and cleans up.
+
+    The exit code is 128 and the number of the signal, as a shell reports it.
+
+    Args:
+        note: printed then: the state that the command leaves, and the way on.
+    """
+    received: int = signal.SIGINT
+
+    def interrupt(number: int, _frame: Any) -> None:
+        nonlocal received
+        received = number
+        raise KeyboardInterrupt
+
+    numbers: list[int] = [signal.SIGTERM]
+    if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
+        numbers.append(_HANG_UP)
+    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    except KeyboardInterrupt:
+        # The terminal may be gone.
+        with contextlib.suppress(OSError):
+            print_note(f"plsync: stopped; {note}")
+        raise typer.Exit(128 + received) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

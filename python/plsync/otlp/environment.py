@@ -6,28 +6,42 @@ A variable for traces, such as ``OTEL_EXPORTER_OTLP_TRACES_HEADERS``, takes the 
 from __future__ import annotations
 
 import os
-import ssl
 from typing import Final
 from urllib.parse import unquote
-
-import httpx
 
 from plsync.errors import ExportError
 
 __all__ = [
+    "ENVIRONMENT",
     "endpoint",
     "headers",
+    "is_collector",
     "is_compressed",
     "resource",
+    "setting",
     "timeout",
-    "tls",
 ]
 
+ENVIRONMENT: Final = "env"
+"""In place of a destination: the collector that the variables name."""
 _PREFIXES: Final = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 _PATH: Final = "/v1/traces"
 _DEFAULT: Final = "http://localhost:4318"
 _TIMEOUT: Final = 30.0
 _LONGEST: Final = 86_400_000
+
+
+def is_collector(destination: str) -> bool:
+    """Whether a destination is a collector, and no file."""
+    return destination == ENVIRONMENT or destination.lower().startswith(("http://", "https://"))
+
+
+def setting(end: str) -> tuple[str, str]:
+    """The name and the value of the variable that counts, by its last words. An empty variable is no setting."""
+    for prefix in _PREFIXES:
+        if value := os.environ.get(prefix + end, "").strip():
+            return prefix + end, value
+    return _PREFIXES[1] + end, ""
 
 
 def endpoint() -> str:
@@ -36,13 +50,13 @@ def endpoint() -> str:
     Raises:
         ExportError: the environment demands another protocol.
     """
-    name, protocol = _setting("PROTOCOL")
+    name, protocol = setting("PROTOCOL")
     if protocol not in ("", "http/protobuf"):
         raise ExportError(
             f"{name} is {protocol}, and plsync sends http/protobuf; nothing was exported: pass the URL of the "
             "collector's HTTP receiver to --otlp, such as http://localhost:4318"
         )
-    name, url = _setting("ENDPOINT")
+    name, url = setting("ENDPOINT")
     if name == f"{_PREFIXES[0]}ENDPOINT" and url:
         return url
     return f"{(url or _DEFAULT).rstrip('/')}{_PATH}"
@@ -54,7 +68,7 @@ def headers() -> dict[str, str]:
     Raises:
         ExportError: the value has another form. The message holds no value.
     """
-    name, value = _setting("HEADERS")
+    name, value = setting("HEADERS")
     found = _pairs(name, value, "headers, such as api-key=secret,team=llm")
     if not all(_is_header(key, item) for key, item in found.items()):
         raise ExportError(f"{name} is not a list of headers, such as api-key=secret,team=llm; nothing was exported")
@@ -67,7 +81,7 @@ def timeout() -> float:
     Raises:
         ExportError: the value is no number of milliseconds.
     """
-    name, value = _setting("TIMEOUT")
+    name, value = setting("TIMEOUT")
     if not value:
         return _TIMEOUT
     if not (value.isascii() and value.isdigit() and 0 < int(value[:12]) <= _LONGEST):
@@ -81,34 +95,10 @@ def is_compressed() -> bool:
     Raises:
         ExportError: the value is another compression.
     """
-    name, value = _setting("COMPRESSION")
+    name, value = setting("COMPRESSION")
     if value not in ("", "gzip", "none"):
         raise ExportError(f"{name} is neither gzip nor none; nothing was exported")
     return value != "none"
-
-
-def tls() -> ssl.SSLContext:
-    """The certificates of TLS: the trusted ones, and the one of this client.
-
-    Raises:
-        ExportError: a file is missing, or has no certificate or key.
-    """
-    context = httpx.create_ssl_context()
-    trusted, certificate = _setting("CERTIFICATE"), _setting("CLIENT_CERTIFICATE")
-    key = _setting("CLIENT_KEY")
-    name = ""
-    try:
-        if trusted[1]:
-            name = trusted[0]
-            context = ssl.create_default_context(cafile=trusted[1])
-        if certificate[1]:
-            name = certificate[0]
-            context.load_cert_chain(certificate[1], key[1] or None)
-    except OSError as error:
-        raise ExportError(
-            f"the file of {name} cannot be used ({error.strerror or error}); nothing was exported"
-        ) from None
-    return context
 
 
 def resource() -> dict[str, str]:
@@ -121,14 +111,6 @@ def resource() -> dict[str, str]:
     found = _pairs(name, os.environ.get(name, "").strip(), "attributes, such as deployment.environment.name=test")
     service = os.environ.get("OTEL_SERVICE_NAME", "").strip()
     return {"service.name": "plsync", **found, **({"service.name": service} if service else {})}
-
-
-def _setting(end: str) -> tuple[str, str]:
-    """The name and the value of the variable that counts. An empty variable is no setting."""
-    for prefix in _PREFIXES:
-        if value := os.environ.get(prefix + end, "").strip():
-            return prefix + end, value
-    return _PREFIXES[1] + end, ""
 
 
 def _pairs(name: str, value: str, form: str) -> dict[str, str]:

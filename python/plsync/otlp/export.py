@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from plsync.errors import RecordNotFound
+from plsync.errors import ExportError, RecordNotFound
 from plsync.genai.columns import FactsMaker
 from plsync.genai.runs import finder
 from plsync.journal.filters import Filters, comparable
 from plsync.otlp import environment
 from plsync.otlp.cursor import Cursor
-from plsync.otlp.destinations import Collector, Destination, JsonLines, TooLarge
+from plsync.otlp.destinations import Collector, Destination, TooLarge
+from plsync.otlp.json_lines import JsonLines
 from plsync.otlp.spans import request, require_otlp, span
 
 if TYPE_CHECKING:
@@ -24,12 +27,10 @@ if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
 
-__all__ = ["SpansReport", "export", "is_url"]
+__all__ = ["SpansReport", "export"]
 
-ENVIRONMENT: Final = "env"
-"""In place of a destination: the collector that the variables of OpenTelemetry name."""
-# Collectors take messages of up to 4 or 20 MB by default.
-_BATCH_BYTES: Final = 2 << 20
+# An address such as localhost:4318 or grpc://localhost:4317 is no file name that a user means.
+_ADDRESS: Final = re.compile(r"[\w+.-]+://|(?:[\w.-]+|\[[\da-f:]+\]):\d+(?:/|$)", re.IGNORECASE)
 _BATCH_SPANS: Final = 512
 
 
@@ -54,11 +55,6 @@ class SpansReport:
         """The same names, JSON-able."""
         names = ("destination", "spans", "rejected", "reason", "running", "left_out")
         return {**{name: getattr(self, name) for name in names}, "reason": self.reason or None}
-
-
-def is_url(destination: str) -> bool:
-    """Whether a destination is the URL of a collector, and no file."""
-    return destination.lower().startswith(("http://", "https://"))
 
 
 def export(
@@ -98,10 +94,15 @@ def export(
         ValueError, TypeError: a filter is wrong.
     """
     require_otlp()
-    if destination == ENVIRONMENT:
-        destination = environment.endpoint()
+    collector = None
+    if environment.is_collector(destination):
+        collector = Collector(environment.endpoint() if destination == environment.ENVIRONMENT else destination)
+    elif not destination or _ADDRESS.match(destination):
+        raise ExportError(
+            f"{destination or repr('')} is neither a URL nor a file; nothing was exported: choose a URL such as "
+            "http://localhost:4318, or a FILE.jsonl"
+        )
     chosen: Any = dict(filters or {})
-    collector = Collector(destination) if is_url(destination) else None
     name = os.path.abspath(destination) if collector is None else collector.name
     # A cursor already means a time: `--since 3d` of two days is the same choice.
     choice = {name: value for name, value in chosen.items() if name not in ("since", "until")}
@@ -115,7 +116,9 @@ def export(
         task.run(_records(journal, chosen, cursor))
         target.close()
     except BaseException:
-        target.abandon()
+        if target.abandon() and cursor is not None:
+            with contextlib.suppress(ExportError):
+                cursor.save()
         raise
     if cursor is not None:
         cursor.save()
@@ -157,7 +160,7 @@ class _Export:
         for number, record in enumerate(records, 1):
             self._add(record)
             self._seq = max(self._seq, record.seq)
-            if self._bytes >= _BATCH_BYTES or len(self._spans) >= _BATCH_SPANS:
+            if self._bytes >= self._target.batch_bytes or len(self._spans) >= _BATCH_SPANS:
                 self._send()
                 self._on_progress(number)
         self._send()
@@ -181,10 +184,12 @@ class _Export:
         spans, self._spans, self._bytes = self._spans, [], 0
         if spans:
             self._send_some(spans)
+        is_safe = self._target.settle()
         if self._cursor is not None:
-            self._cursor.seq, self._cursor.running = self._seq, sorted(self._running)
-            if isinstance(self._target, Collector):
-                # The lines of a file are safe when it is closed.
+            # In this order: Ctrl-C in between repeats spans, and loses none.
+            self._cursor.running = sorted(self._running)
+            self._cursor.seq = self._seq
+            if is_safe:
                 self._cursor.save()
 
     def _send_some(self, spans: list[Span]) -> None:
