@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,31 @@ import pytest
 
 from plsync.journal import Journal
 from plsync.otlp.export import export
-from tests.support.lakes import RECORDS, machine
+from tests.support.lakes import RECORDS, START, machine
 from tests.support.root import ROOT
+from tests.support.spooling import SpoolWriter
 
 PROGRAM = ROOT / "build" / "fleet" / "collector"
 MACHINES = 5
+LONG = 4
 
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="`make fleet` builds the collector")
 
+# The receiver of files has its default settings, but for the lines of the past.
 CONFIG = """
 receivers:
   otlp:
     protocols:
       http:
         endpoint: 127.0.0.1:{port}
+  otlpjsonfile:
+    include: [{own}]
+    start_at: beginning
 exporters:
   file:
-    path: {path}
+    path: {received}
+  file/read:
+    path: {read}
 service:
   telemetry:
     metrics:
@@ -40,18 +49,34 @@ service:
     traces:
       receivers: [otlp]
       exporters: [file]
+    traces/read:
+      receivers: [otlpjsonfile]
+      exporters: [file/read]
 """
 
 
+@dataclass(frozen=True)
+class Running:
+    """A collector, and the files of OTLP JSON lines around it."""
+
+    url: str
+    own: Path
+    """The collector reads this file, which plsync writes."""
+    received: Path
+    """The collector writes the spans that it received here."""
+    read: Path
+    """The collector writes the spans that it read here."""
+
+
 @pytest.fixture
-def collector(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The URL of a collector, and the file that it writes when it ends."""
+def collector(tmp_path: Path) -> Iterator[Running]:
+    """A collector that receives spans, and reads a file of spans."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    written = tmp_path / "collector.jsonl"
+    own, received, read = (tmp_path / f"{name}.jsonl" for name in ("own", "received", "read"))
     config = tmp_path / "config.yaml"
-    config.write_text(CONFIG.format(port=port, path=written), encoding="utf-8")
+    config.write_text(CONFIG.format(port=port, own=own, received=received, read=read), encoding="utf-8")
     program = subprocess.Popen([str(PROGRAM), "--config", str(config)], stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
@@ -62,7 +87,7 @@ def collector(tmp_path: Path) -> Iterator[tuple[str, Path]]:
             except httpx.TransportError:
                 assert time.monotonic() < deadline and program.poll() is None
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", written
+        yield Running(f"http://127.0.0.1:{port}", own, received, read)
     finally:
         program.terminate()
         program.communicate(timeout=60)
@@ -72,7 +97,8 @@ def spans(file: Path) -> dict[str, Any]:
     """The spans of a file of OTLP JSON lines, by their ids. Attributes are sorted, since their order has no meaning."""
     found = {}
     # The collector may be at work on the last line.
-    for line in file.read_bytes().rpartition(b"\n")[0].splitlines():
+    lines = file.read_bytes().rpartition(b"\n")[0].splitlines() if file.exists() else []
+    for line in lines:
         for resource in orjson.loads(line)["resourceSpans"]:
             names = {one["key"]: one["value"] for one in resource["resource"]["attributes"]}
             for scope in resource["scopeSpans"]:
@@ -84,19 +110,27 @@ def spans(file: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_collector_writes_the_spans_that_plsync_writes_to_a_file(collector: tuple[str, Path], tmp_path: Path) -> None:
-    url, written = collector
-    own = tmp_path / "spans.jsonl"
+def test_a_collector_receives_and_reads_the_spans_that_plsync_writes_to_a_file(
+    collector: Running, tmp_path: Path
+) -> None:
     for number in range(MACHINES):
         journal = tmp_path / f"journal-{number}"
         machine(journal, tmp_path / "lake", model="gpt-4o", extra_seconds=number, acked=0)
+        if number == 0:
+            # Texts with more bytes than a line may have, and every kind of character.
+            writer = SpoolWriter(journal)
+            for at in range(LONG):
+                writer.call(f'{at} é 漢 \u2028 \x00 " \\ 🦜 ' * 20_000, "far", at=START + 9 + at)
+            writer.close()
         with Journal.open(journal) as opened:
-            assert export(opened, url, since_last=True).spans == RECORDS
-            assert export(opened, url, since_last=True).spans == 0
-            export(opened, str(own), append=True)
-    expected = spans(own)
-    deadline = time.monotonic() + 30
-    while len(spans(written)) < len(expected) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert spans(written) == expected
-    assert len(expected) == RECORDS * MACHINES
+            expected = RECORDS + (LONG if number == 0 else 0)
+            assert export(opened, collector.url, since_last=True).spans == expected
+            assert export(opened, collector.url, since_last=True).spans == 0
+            export(opened, str(collector.own), append=True)
+    own = spans(collector.own)
+    assert len(own) == RECORDS * MACHINES + LONG
+    for file in (collector.received, collector.read):
+        deadline = time.monotonic() + 30
+        while len(spans(file)) < len(own) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert spans(file) == own

@@ -1,4 +1,4 @@
-// An OpenTelemetry Collector with an OTLP receiver and a file exporter, for `make fleet`.
+// An OpenTelemetry Collector with receivers of OTLP and of its files, and a file exporter, for `make fleet`.
 package main
 
 import (
@@ -18,7 +18,8 @@ import (
 func factories() (otelcol.Factories, error) {
 	var found otelcol.Factories
 	var err error
-	if found.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory()); err != nil {
+	found.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory(), newFileReceiverFactory())
+	if err != nil {
 		return found, err
 	}
 	found.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](fileexporter.NewFactory())
