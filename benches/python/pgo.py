@@ -157,7 +157,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         record(Path(directory) / "long", options.calls)
-        agents(Path(directory) / "agents", options.calls // 10)
+        agents(Path(directory) / "agents", max(1, options.calls // 10))
         path = Path(directory) / "short"
         record(path, FEW)
         read(path)
