@@ -117,6 +117,14 @@ def test_an_option_without_its_value_is_reported(called: Any, name: str, option:
     assert error.startswith(f"plsync {name}: {option}: needs a value, ")
 
 
+@pytest.mark.parametrize("option", ["--recording", "--parquet", "--html", "--journal"])
+def test_an_empty_path_is_not_the_working_directory(called: Any, option: str) -> None:
+    for arguments in ([option, ""], [f"{option}="]):
+        code, error = called("export", *arguments)
+        assert (code, error.count("\n")) == (2, 1)
+        assert error.startswith(f"plsync export: {option}: needs a value, ")
+
+
 @pytest.mark.parametrize(("name", "flag"), FLAGS, ids=str)
 def test_a_flag_with_a_value_is_reported(called: Any, name: str, flag: str) -> None:
     assert called(*filled(name), f"{flag}=true") == (2, f"plsync {name}: {flag}: takes no value\n")

@@ -145,6 +145,13 @@ def test_an_export_that_failed_continues_behind_the_last_line(
     assert sum(spans_by_line(file)) == 6
 
 
+@pytest.mark.parametrize("append", [False, True])
+def test_a_file_of_another_kind_is_an_error(journal: Path, tmp_path: Path, append: bool) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ExportError, match="is no regular file" if append else "exists and was not changed"):
+        send(journal, tmp_path / "fifo", append=append)
+
+
 @pytest.mark.parametrize("destination", ["", "localhost:4318", "grpc://localhost:4317", "[::1]:4318/v1/traces"])
 def test_an_address_that_is_no_url_is_an_error_and_no_file(
     journal: Path, tmp_path: Path, destination: str, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ from plsync.cli.output import print_lines, stdout_console
 __all__ = ["Command", "CommandOfOne", "Group"]
 
 _NUMBER = re.compile(r"-\d+")
+_PATHS = frozenset({"DIR", "FILE", "JOURNAL", "PATH"})
 
 
 @contextlib.contextmanager
@@ -64,6 +65,8 @@ class Command(_Framed, TyperCommand):
             # After the option's name a number is its value.
             pairs = zip(["", *args], args, strict=False)
             args = [f"--last={arg[1:]}" if _NUMBER.fullmatch(arg) and name != "--last" else arg for name, arg in pairs]
+        if not ctx.resilient_parsing:
+            self._refuse_empty_paths(ctx, args)
         super().parse_args(ctx, args)
         if ctx.args and not ctx.resilient_parsing:
             raise usage_errors.wrong_usage(" ".join(ctx.args), "unexpected argument", ctx)
@@ -72,6 +75,15 @@ class Command(_Framed, TyperCommand):
             if param.required and ctx.params.get(param.name) is None:
                 raise usage_errors.missing(param, ctx)
         return []
+
+
+    def _refuse_empty_paths(self, ctx: Any, args: list[str]) -> None:
+        # A variable of the shell may be empty, and an empty path is the working directory.
+        paths = {name: param for param in self.params if getattr(param, "metavar", "") in _PATHS for name in param.opts}
+        for before, arg in zip(["", *args], args, strict=False):
+            name = before if arg == "" else arg.removesuffix("=") if arg.endswith("=") else ""
+            if name in paths:
+                raise usage_errors.missing(paths[name], ctx)
 
 
 class CommandOfOne(Command):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -49,10 +50,14 @@ class JsonLines:
         self._written = path if append else temporary_beside(path)
         flags = os.O_RDWR | os.O_CREAT | SAFE_FLAGS | (0 if append else os.O_EXCL)
         try:
-            self._file = os.fdopen(os.open(self._written, flags, 0o600), "r+b")
+            descriptor = os.open(self._written, flags, 0o600)
         except OSError as error:
             raise ExportError(f"{path} cannot be written ({error.strerror}); nothing was exported") from error
-        found = _end_of_lines(self._file) if self._file.seekable() else None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ExportError(f"{path} is no regular file; nothing was exported: choose another file")
+        self._file = os.fdopen(descriptor, "r+b")
+        found = _end_of_lines(self._file)
         if found is None:
             self._file.close()
             raise ExportError(f"{path} is no file of OTLP JSON lines, and was not changed: choose another file")
