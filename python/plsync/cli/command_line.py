@@ -76,7 +76,6 @@ class Command(_Framed, TyperCommand):
                 raise usage_errors.missing(param, ctx)
         return []
 
-
     def _refuse_empty_paths(self, ctx: Any, args: list[str]) -> None:
         # A variable of the shell may be empty, and an empty path is the working directory.
         paths = {name: param for param in self.params if getattr(param, "metavar", "") in _PATHS for name in param.opts}
