@@ -185,6 +185,8 @@ def test_ctrl_c_ends_after_the_open_requests(
         (["--into", "x", "--compare", "--judge", "measures:missing"], "has no such function"),
         (["--model", OTHER, "--into", "x", "--recording", "y", "--tag", "z"], "leave them out with --recording"),
         (["--model", OTHER, "--into", "x", "--recording", "nowhere.jsonl"], "no recording at"),
+        (["--model", OTHER, "--into", "x", "--recording", "{file}"], "is not a recording"),
+        (["--model", OTHER, "--into", "{file}"], "is not a journal: it is a file"),
         (["--model", OTHER, "--into", "{source}"], "choose another directory"),
         (["--into", "{nowhere}", "--compare"], "no journal"),
     ],
@@ -193,7 +195,8 @@ def test_wrong_use_is_one_line_and_sends_nothing(
     source: Path, provider: OpenAIServer, in_process: InProcess, arguments: list[str], reason: str
 ) -> None:
     Journal.open(source, create=True).close()
-    filled = [item.format(source=source, nowhere=source.parent / "nowhere") for item in arguments]
+    places = {"source": source, "nowhere": source.parent / "nowhere", "file": source.parent / "measures.py"}
+    filled = [item.format(**places) for item in arguments]
     code, errors = in_process(*filled)
     assert code in (1, 2)
     assert reason in errors
@@ -211,6 +214,7 @@ def test_many_requests_need_a_confirmation(
     assert code == 2
     assert "101 requests would be sent to openai:other-model: pass --yes" in errors
     assert sent(provider) == {}
+    assert not into.exists()
     assert in_process("--model", OTHER, "--into", str(into), "--yes") == (0, "")
     assert len(sent(provider)) == 101
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from langchain_core.language_models import BaseLanguageModel
 
 from plsync._common.logged import reason_of
+from plsync.errors import JournalNotFound
 from plsync.journal.journal import Journal
 from plsync.recorder.handler import PromptLayerCallbackHandler
 from plsync.rerun.model import is_one_at_a_time, with_request
@@ -75,10 +76,12 @@ class Rerun:
         into: str | os.PathLike[str],
         retry: bool = False,
     ) -> None:
-        self._originals, self._name, self._model = originals, name, model
-        self._handler = PromptLayerCallbackHandler(journal=into, pl_tags=_TAG)
-        with Journal.open(into, create=True) as target:
-            earlier = sent_ids(target, name)
+        self._originals, self._name, self._model, self._into = originals, name, model, into
+        try:
+            with Journal.open(into) as target:
+                earlier = sent_ids(target, name)
+        except JournalNotFound:
+            earlier = {}
         self._report = RerunReport()
         self.ids: list[str] = []
         """The ids of the requests to send, oldest first."""
@@ -105,7 +108,12 @@ class Rerun:
         Args:
             at_once: how many requests are open at a time. A model in this process gets one after the other.
             progress: called after each request, by several threads.
+
+        Raises:
+            JournalError: the target journal cannot be made.
         """
+        Journal.open(self._into, create=True).close()
+        self._handler = PromptLayerCallbackHandler(journal=self._into, pl_tags=_TAG)
         number = 1 if is_one_at_a_time(self._name) else max(1, min(at_once, len(self.ids)))
         # Daemons: a second Ctrl-C must not wait for the answers of a server.
         threads = [
