@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,8 @@ def test_send_and_compare(
     shown = run(source, "rerun", "--into", str(into), "--compare", **variables)
     assert shown.returncode == 0, shown.stderr
     assert OTHER in shown.stdout and "2 requests compared" in shown.stdout
+    # A call of the loopback server takes a few milliseconds.
+    assert re.search(r"median time \d\S* m?s → \d\S* m?s", shown.stdout)
     assert sent(provider) == {"one": 1, "two": 1}
 
 

@@ -99,7 +99,7 @@ def _cells(item: Comparison) -> Iterator[Text]:
         yield _agreed(item.structured)
         yield escaped("" if item.text is None else f"{item.text:.0%}")
     yield escaped(_change(*("?" if value is None else f"{value:,}" for value in item.output_tokens)))
-    yield escaped(_change(*("?" if value is None else humanize.span(value) for value in item.seconds)))
+    yield escaped(_change(*map(_duration, item.seconds)))
 
 
 def _agreed(same: bool | None) -> Text:
@@ -108,6 +108,10 @@ def _agreed(same: bool | None) -> Text:
 
 def _change(recorded: str, rerun: str) -> str:
     return f"{recorded} → {rerun}"
+
+
+def _duration(seconds: float | None) -> str:
+    return "?" if seconds is None else humanize.duration(round(seconds * 1e9))
 
 
 def _judged(value: Any) -> str:
@@ -126,7 +130,7 @@ def _sums(sums: Sums) -> Iterator[Text]:
         parts.append(f"tokens in {_change(*map('{:,}'.format, sums.input_tokens))}")
         parts.append(f"out {_change(*map('{:,}'.format, sums.output_tokens))}")
     if None not in sums.seconds:
-        parts.append(f"median time {_change(*(humanize.span(value or 0) for value in sums.seconds))}")
+        parts.append(f"median time {_change(*map(_duration, sums.seconds))}")
     if sums.judgement is not None:
         parts.append(f"judge {sums.judgement:.3g}")
     if sums.failed:
