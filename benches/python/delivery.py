@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from common import FixedChat, stand_in
@@ -103,6 +104,14 @@ def compare(records: int, directory: Path) -> dict[str, dict[str, float]]:
     return table
 
 
+def bytes_of_a_call(directory: Path) -> tuple[int, int]:
+    """The JSON of a call in the journal, and in a request to PromptLayer."""
+    record(directory / "one", 1)
+    with Journal.open(directory / "one") as journal:
+        [call] = journal.records()
+        return call.size, len(orjson.dumps(span(call)))
+
+
 def plsync_run(path: Path, url: str, *options: str) -> subprocess.Popen[str]:
     """Start ``plsync run`` on a journal."""
     settings = {"PLSYNC_JOURNAL": str(path), "PROMPTLAYER_API_KEY": DEFAULT_API_KEY, "PROMPTLAYER_BASE_URL": url}
@@ -179,16 +188,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         table = compare(options.records, directory)
+        stored, sent = bytes_of_a_call(directory)
         first_acks = seconds_to_the_first_ack(directory)
         long = backlog(options.backlog, directory) if options.backlog else {}
     acks = {"median": statistics.median(first_acks), "worst": max(first_acks)}
     if options.json:
-        json.dump({"records_per_second": table, "first_ack_seconds": acks, "backlog": long}, sys.stdout, indent=2)
+        figures = {"records_per_second": table, "bytes": {"stored": stored, "sent": sent}, "first_ack_seconds": acks}
+        json.dump({**figures, "backlog": long}, sys.stdout, indent=2)
         return
     print(f"records per second (Python {platform.python_version()}, {os.cpu_count()} cores, {ROUNDS} rounds, medians)")
     print(f"{'latency':10}{'plsync':>12}{'SDK loop':>12}{'ratio':>10}")
     for latency, row in table.items():
         print(f"{latency:10}{row['plsync']:12,.0f}{row['SDK']:12,.1f}{row['ratio']:9.1f}x")
+    print(f"a call: {stored:,} bytes of JSON in the journal, {sent:,} in a request")
     print(f"from the server's return to the first ack: {acks['median']:.2f} s, at worst {acks['worst']:.2f} s")
     for label, figure in long.items():
         print(f"backlog of {options.backlog:,}: {label}: {figure:,.0f}")
