@@ -43,9 +43,35 @@ def test_bash_offers_commands_options_and_values(writer: SpoolWriter, path: Path
         "plsync list --result c": ["cancelled", "cut-short"],
         "plsync tail --tag ": ["geo", "even"],
         "plsync list --model g": ["gpt-4o"],
+        "plsync list --follow-ups ": ["waiting", "refused", "sent"],
+        "plsync usage --by ": ["model", "day", "hour", "tag", "thread"],
+        "plsync status --format p": ["prometheus"],
+        "plsync list --state in": ["in_doubt"],
+        "plsync retry --delivery ": ["refused", "held"],
+        "plsync quota --policy d": ["drop-oldest"],
+        "plsync keys trust x --role h": ["hub"],
         f"plsync show {record_id[:3]}": [record_id[:8]],
     }
     assert dict(zip(expected, completed(path, *expected), strict=True)) == expected
+
+
+@pytest.mark.skipif(BASH is None, reason="this machine has no bash")
+def test_bash_offers_workspaces_and_the_ids_of_their_journals(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "plsync").mkdir(mode=0o700)
+    (tmp_path / "plsync" / "config.toml").write_text(f'[workspaces.staging]\njournal = "{path}"\n')
+    (tmp_path / "plsync" / "config.toml").chmod(0o600)
+    writer = SpoolWriter(path)
+    record_id = writer.call("a", "b", at=T)
+    writer.close()
+    expected = {
+        "plsync list --workspace s": ["staging"],
+        "plsync --workspace ": ["staging"],
+        f"plsync show --workspace staging {record_id[:3]}": [record_id[:8]],
+    }
+    assert dict(zip(expected, completed(tmp_path / "none", *expected), strict=True)) == expected
 
 
 def test_zsh_and_fish_get_values_with_their_descriptions(writer: SpoolWriter, path: Path) -> None:

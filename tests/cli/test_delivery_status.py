@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
-from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run
+from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run, sent_to
+from plsync.cli.run_changes import Change
+from plsync.cli.run_messages import failure_line, left_lines
 from plsync.delivery.lock import SenderProcess, sole_sender
 from plsync.delivery.next_step import next_step
 from plsync.journal import Journal
 from plsync.journal.reports import Stats
 from plsync.journal.servers import LastRun, Server
+from plsync.promptlayer.outcomes import Ambiguous
 from plsync.testing import PromptLayerServer
 from tests.support.calls import write_calls
 from tests.support.commands import printed, run
@@ -168,3 +171,34 @@ def test_status_shows_the_server_and_the_end_of_the_last_run(path: Any, server: 
     with sole_sender(path):
         assert "is sending; 1 to go." in printed(path, "status")
     assert f"sent #1001 to {server.url}, 20" in printed(path, "show", "1001")
+
+
+def test_several_servers_are_no_promptlayer(stats: Any) -> None:
+    assert sent_to(stats(servers=[])) is None
+    assert sent_to(stats(servers=[known(1, ONE, 30)])) == f"to {ONE}"
+    assert sent_to(stats(servers=[known(1, ONE, 20), known(2, TWO, 10)])) == "to 2 servers"
+    assert sent_to(stats(servers=[known(1, ONE, 20)])) == "to 2 servers"
+
+
+def test_unclear_records_alone_are_looked_up_next(stats: Any) -> None:
+    states = {"acked": 30, "in_doubt": 2, "pending": 0}
+    assert next_step(stats(states=dict.fromkeys(stats().states, 0) | states), None) == (
+        "Next: `plsync run` looks up the unclear records as soon as this machine reaches PromptLayer."
+    )
+
+
+def test_a_run_repeats_no_advice_that_cannot_help() -> None:
+    left = {"in_doubt": 3, "followups": 6}
+    assert left_lines(left, [], stranded=4, elsewhere={ONE: 2}) == [
+        "Left: 1 record with an unclear delivery; run this again later.",
+        f"Left: 2 records with an unclear delivery at {ONE}; `plsync status` has the next step.",
+        "Left: 2 follow-ups to send after their records; run this again.",
+        "Left: 4 follow-ups of refused or held records, kept with them.",
+    ]
+
+
+def test_the_line_of_a_failure_repeats_no_words() -> None:
+    lost = Ambiguous("no clear response from https://one.example: Server disconnected.")
+    assert failure_line(Change(lost, None, 0.0, 0), lost, None) == f"not sending: {lost.reason[:-1]}"
+    other = Ambiguous("503 busy")
+    assert failure_line(Change(other, None, 0.0, 0), other, None) == "not sending, no clear response: 503 busy"

@@ -107,6 +107,18 @@ def test_the_columns_of_tail_depend_on_the_width_alone(records: list[Record], wi
             assert cells(line).ljust(width)[heading.index(name) - 2 : heading.index(name)] == "  "
 
 
+def test_the_table_of_a_usual_terminal_has_the_time(writer: SpoolWriter, path: Path) -> None:
+    start = {"params": {"model": "claude-3-5-sonnet-20241022"}}
+    record_id = writer.start({"kind": "llm", "prompts": [INPUT], **start}, at=NOW)
+    writer.end(record_id, {"error": {"type": "E", "message": "no", "status_code": 429}}, ended="error")
+    with Journal.open(path) as journal:
+        (record,) = journal.records()
+        heading, line = (line.plain for line in Table.lines_of([record], 80, 1, is_full=False))
+    assert f"{record.started_at.astimezone():%H:%M}" in line
+    assert "INPUT" in heading
+    assert "STARTED" in tail_table(80, 1_000_000, is_full=False).heading().plain
+
+
 def test_a_time_of_today_has_no_date_and_a_pipe_has_every_column(writer: SpoolWriter, path: Path) -> None:
     writer.call("today", "b", at=NOW)
     writer.call("before", "b", at=NOW - 400 * 86_400_000)
@@ -203,6 +215,15 @@ def test_a_command_that_finds_nothing_prints_a_line_for_people(writer: SpoolWrit
     second.close()
     for command in ("list", "tail", "usage"):
         assert run(path, command, "--tag", "none").stderr.startswith("no record matches; ")
+
+
+@pytest.mark.parametrize("command", [["list"], ["status"], ["run", "--once"], ["status", "--check"]], ids=" ".join)
+def test_the_error_for_a_missing_journal_names_the_workspaces_that_have_one(tmp_path: Path, command: list[str]) -> None:
+    for name in ("staging", "prod-2"):
+        SpoolWriter(tmp_path / f"journal-{name}").close()
+    done = run(tmp_path / "journal", *command, PLSYNC_CONFIG="/dev/null", PROMPTLAYER_API_KEY="pl_x")
+    assert done.returncode == 1
+    assert done.stderr.endswith("first. Workspaces with a journal: prod-2, staging: use --workspace NAME\n")
 
 
 def test_a_workspace_without_a_journal_is_named_in_the_error(path: Path) -> None:

@@ -295,6 +295,7 @@ def test_two_records_with_one_request_id(path: Path, server: PromptLayerServer, 
     shown = run(path, "show", "1001")
     assert shown.returncode == 1
     assert shown.stderr.count(ids[0][:8]) >= 2
+    assert (server.url in shown.stderr, other.url in shown.stderr) == (True, True)
     assert {line["server"] for line in json_lines(path, "list")} == {server.url, other.url}
     # Inside a callback the request id belongs to the record of the callback.
     with Journal.open(path) as journal:

@@ -146,7 +146,10 @@ def test_status_and_show_list_waiting_and_refused_follow_ups(journal: Journal, p
 def test_a_dead_record_shows_its_stranded_follow_ups(journal: Journal, path: Path) -> None:
     journal.followups.add("score", {"score": 40}, RUN)
     journal.outbox.park([1], "dead", "bad role")
-    assert "1 to send, 1 of them for a refused or held record" in printed(path, "status")
+    status = printed(path, "status")
+    assert "1 to send, 1 of them for a refused or held record" in status
+    assert "`plsync run` sends the follow-ups" not in status
+    assert "Follow-ups that wait for refused or held records: 1. `plsync retry` of these records sends both." in status
     assert 'score {"score":40}  waits' in printed(path, "show", RUN)
 
 
@@ -207,6 +210,23 @@ def test_refused_follow_ups_are_named_by_status_and_listed(writer: SpoolWriter, 
     assert json_lines(path, "list", "--follow-ups", "waiting") == []
     assert "7 follow-ups to retry" in printed(path, "retry", "--follow-ups")
     assert len(json_lines(path, "list", "--follow-ups", "waiting")) == 7
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_the_table_keeps_the_reason_of_a_refusal(
+    writer: SpoolWriter, journal: Journal, path: Path, columns: str
+) -> None:
+    record_id = writer.call("question", "answer", at=AT)
+    journal.outbox.ack([(record.seq, 70) for record in journal.records()])
+    variables = {"product": "x" * 100}
+    journal.followups.add("prompt", {"prompt_name": "example", "prompt_input_variables": variables}, record_id)
+    refused = journal.followups.claim(10, 0, AT)
+    journal.followups.failed([FailedFollowUp(one.key, "404 no such prompt", 0, dead=True) for one in refused])
+    heading, line = printed(path, "list", "--follow-ups", "refused", COLUMNS=columns).splitlines()
+    assert "refused: 404" in line
+    assert max(len(heading), len(line)) <= int(columns)
+    # The id is the one of `plsync list`.
+    assert line.split()[heading.split().index("OF")].strip("…") == record_id[-4:]
 
 
 def test_follow_ups_of_a_state_come_newest_record_first(writer: SpoolWriter, journal: Journal) -> None:

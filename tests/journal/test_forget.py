@@ -197,6 +197,34 @@ def test_the_records_of_one_user_are_forgotten_with_a_receipt(path: Path, writer
     assert (again.returncode, "exists; nothing was removed" in again.stderr) == (1, True)
 
 
+def test_a_dry_run_shows_the_time_the_model_and_the_input(path: Path, writer: SpoolWriter) -> None:
+    message = {"$": "HumanMessage", "v": {"type": "human", "content": "The capital\nof France? \x1b[2J"}}
+    start = {"kind": "chat", "messages": [message], "metadata": {"user_id": 17}, "params": {"model": "gpt-4o"}}
+    record_id = writer.start(start, at=AT)
+    writer.end(record_id, {"generations": []})
+    with Journal.open(path) as journal:
+        journal.outbox.ack([(journal.get(record_id).seq, 70)])
+    shown = run(path, "forget", "--metadata", "user_id=17", "--dry-run").stdout.splitlines()[0]
+    assert shown.startswith(f"{record_id}  PromptLayer has it as request 70  ")
+    assert shown.endswith("  gpt-4o  The capital of France? \\x1b[2J")
+    nothing = run(path, "forget", "--metadata", "user_id=71", "--yes")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr.partition(";")[0]) == (0, "", "no record matches")
+
+
+def test_the_receipt_names_the_server_that_has_a_record(
+    path: Path, writer: SpoolWriter, server: PromptLayerServer
+) -> None:
+    secret = secret_call(writer)
+    kept_call(writer, 1)
+    writer.close()
+    send_once(path, server)
+    forgotten = run(path, "forget", secret)
+    assert f"{secret}  {server.url} has it as request " in forgotten.stdout
+    with Journal.open(path) as journal:
+        (record,) = journal.forget(secret, dry_run=True).records
+        assert (record.server, record.was_forgotten) == (server.url, True)
+
+
 def test_follow_ups_of_a_request_without_a_record_are_forgotten(path: Path, writer: SpoolWriter) -> None:
     kept_call(writer, 1)
     with Journal.open(path) as journal:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import exit_with_error, print_json, print_line, print_note
 from plsync.cli.status import failed_line, waiting_line
@@ -20,7 +20,11 @@ app = typer.Typer(
     cls=Group, no_args_is_help=True, help="List the functions that wait for request ids, and let go of some."
 )
 
-_FUNCTION = typer.Argument(metavar="FUNCTION", help="The name of the function, as `plsync callbacks list` prints it.")
+_FUNCTION = typer.Argument(
+    metavar="FUNCTION",
+    autocompletion=completion.functions,
+    help="The name of the function, as `plsync callbacks list` prints it.",
+)
 
 
 def list_callbacks(json: options.Json = False, journal: options.Journal = None) -> None:

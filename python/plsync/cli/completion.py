@@ -18,7 +18,7 @@ from plsync.journal.events.facts import short_model
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
-__all__ = ["ids", "models", "one_of", "tags"]
+__all__ = ["functions", "ids", "models", "one_of", "tags", "workspaces"]
 
 # The newest records are searched, as a user waits for the shell.
 _SEARCHED: Final = 300
@@ -55,6 +55,28 @@ def tags(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     return _found(ctx, incomplete, lambda _, record: [(tag, "") for tag in record.tags])
 
 
+def workspaces(incomplete: str) -> list[str]:
+    """Offers the workspaces of the configuration file."""
+    from plsync.config.file import read_config  # noqa: PLC0415 - few commands name a workspace
+
+    try:
+        config = read_config()
+    except (PlsyncError, OSError):
+        return []
+    return [] if config is None else [name for name in config.workspaces if name.startswith(incomplete)]
+
+
+def functions(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offers the functions that request ids wait for."""
+    try:
+        with warnings.catch_warnings(), Journal.open(_journal(ctx)) as journal:
+            warnings.simplefilter("ignore")
+            names = [sink.sink for sink in journal.callbacks.waiting()]
+    except (PlsyncError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete) and _SAFE_VALUE.fullmatch(name)]
+
+
 def _found(
     ctx: Any, incomplete: str, values: Callable[[Journal, Record], list[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
@@ -74,9 +96,17 @@ def _found(
 
 
 def _journal(ctx: Any) -> Path | None:
-    """The journal that the finished words of the command line name."""
+    """The journal that the finished words of the command line name.
+
+    Raises:
+        PlsyncError: they name a workspace, and the configuration file is wrong.
+    """
     while ctx is not None:
         if (named := ctx.params.get("journal")) is not None:
             return Path(named)
+        if (workspace := ctx.params.get("workspace")) is not None:
+            from plsync.config.workspaces import journal_of  # noqa: PLC0415 - few commands name a workspace
+
+            return journal_of(workspace)
         ctx = ctx.parent
     return None

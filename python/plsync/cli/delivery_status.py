@@ -10,7 +10,7 @@ from plsync.delivery.lock import SenderProcess
 from plsync.journal.reports import Stats
 from plsync.journal.servers import LastRun, Server
 
-__all__ = ["destination", "destinations", "elsewhere_lines", "last_run"]
+__all__ = ["destination", "destinations", "elsewhere_lines", "last_run", "sent_to"]
 
 _MOST_SERVERS: Final = 10
 
@@ -19,6 +19,14 @@ def destination(stats: Stats) -> str | None:
     """``to URL``, if all sent records went to one server; None if they went to several or to unknown ones."""
     sent = [server for server in stats.servers if server.acked]
     return f"to {sent[0].url}" if len(sent) == 1 and not _unknown(stats) else None
+
+
+def sent_to(stats: Stats) -> str | None:
+    """Where the sent records went, in a few words; None if no server is known."""
+    servers = sum(bool(server.acked) for server in stats.servers)
+    return destination(stats) or (
+        f"to {humanize.count(servers + bool(_unknown(stats)), 'server')}" if servers else None
+    )
 
 
 def destinations(stats: Stats) -> Iterator[str]:

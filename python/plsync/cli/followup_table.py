@@ -10,20 +10,26 @@ import orjson
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.columns import short_time, table_lines
 from plsync.cli.output import escaped, one_line
 from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUp, FollowUpState
 from plsync.journal.journal import Journal
 from plsync.journal.lookup import abbreviate
+from plsync.journal.short_ids import short_end
 
 __all__ = ["FOLLOW_UP_STATES", "find_follow_ups", "follow_up_lines", "follow_up_state", "follow_up_text", "short_name"]
 
 FOLLOW_UP_STATES: Final[dict[str, FollowUpState]] = {"waiting": "pending", "refused": "dead", "sent": "sent"}
 """The words of the command for the states of follow-ups."""
 
-_HEADINGS: Final = ("QUEUED", "OF", "REQUEST", "FOLLOW-UP", "STATE")
+_QUEUED, _REQUEST, _FOLLOW_UP, _STATE = "QUEUED", "REQUEST", "FOLLOW-UP", "STATE"
 _MOST_PAYLOAD: Final = 100
+_WIDEST: Final = 40
 _ID_DIGITS: Final = 12
+# The room that the state gets. Of a refused follow-up it has the reason.
+_LEAST_STATE: Final = 30
+_STEPS: Final = ((_FOLLOW_UP, 24), (_QUEUED, 0), (_REQUEST, 0), (_FOLLOW_UP, 14))
 
 
 def find_follow_ups(journal: Journal, word: str, filters: Filters) -> Iterator[FollowUp]:
@@ -40,27 +46,27 @@ def find_follow_ups(journal: Journal, word: str, filters: Filters) -> Iterator[F
             yield followup
 
 
-def follow_up_lines(followups: Sequence[FollowUp], width: int) -> Iterator[Text]:
-    """A heading, then one line per follow-up, no line longer than ``width``."""
-    rows = [[Text(name, style="bold") for name in _HEADINGS], *map(_cells, followups)]
-    widths = [max(row[column].cell_len for row in rows) for column in range(len(_HEADINGS))]
-    for row in rows:
-        for cell, widest in zip(row[:-1], widths[:-1], strict=True):
-            cell.pad_right(widest - cell.cell_len)
-        line = Text("  ").join(row)
-        line.rstrip()
-        line.truncate(width, overflow="ellipsis")
-        yield line
+def follow_up_lines(followups: Sequence[FollowUp], width: int, total: int, *, is_full: bool = False) -> Iterator[Text]:
+    """A heading, then one line per follow-up, no line longer than ``width``.
+
+    Args:
+        followups: the follow-ups.
+        width: the greatest length of a line.
+        total: the number of records in the journal, for their short ids.
+        is_full: every column and whole times, as programs want them.
+    """
+    rows = [_cells(followup, total, is_full=is_full) for followup in followups]
+    yield from table_lines(rows, width, _STATE, _LEAST_STATE, () if is_full else _STEPS)
 
 
-def _cells(followup: FollowUp) -> list[Text]:
-    return [
-        Text(humanize.local_time(followup.queued_at)),
-        Text(_short_id(followup), style="yellow"),
-        Text("" if followup.request_id is None else f"#{followup.request_id}"),
-        follow_up_text(followup, 40),
-        follow_up_state(followup),
-    ]
+def _cells(followup: FollowUp, total: int, *, is_full: bool) -> dict[str, Text]:
+    return {
+        _QUEUED: short_time(followup.queued_at, is_full=is_full),
+        "OF": Text("" if followup.record_id is None else short_end(followup.record_id, total), style="yellow"),
+        _REQUEST: Text("" if followup.request_id is None else f"#{followup.request_id}"),
+        _FOLLOW_UP: follow_up_text(followup, _WIDEST),
+        _STATE: follow_up_state(followup),
+    }
 
 
 def follow_up_text(followup: FollowUp, limit: int = _MOST_PAYLOAD) -> Text:
@@ -89,8 +95,8 @@ def short_name(followup: FollowUp) -> str:
         "prompt": lambda: f'"{payload.get("prompt_name")}"',
         "group": lambda: f"{payload.get('group_id')}",
     }[followup.op]()
-    return f"of {_short_id(followup) or f'request {followup.request_id}'}: {followup.op} {value}"
+    return f"of {_beginning(followup) or f'request {followup.request_id}'}: {followup.op} {value}"
 
 
-def _short_id(followup: FollowUp) -> str:
+def _beginning(followup: FollowUp) -> str:
     return "" if followup.record_id is None else abbreviate(str(UUID(followup.record_id)), _ID_DIGITS)

@@ -14,8 +14,11 @@ from rich.text import Text
 
 from plsync._common.files import create_new
 from plsync.cli import completion, humanize, options
-from plsync.cli.output import escaped, print_json, print_lines, stdout_console
+from plsync.cli.nothing_found import nothing_found
+from plsync.cli.output import escaped, one_line, print_json, print_lines, print_note, stdout_console
 from plsync.errors import PlsyncError
+from plsync.journal.display.message_text import preview
+from plsync.journal.events.facts import short_model
 from plsync.journal.filters import Filters
 from plsync.journal.forget import ForgetReceipt, ForgottenRecord
 from plsync.journal.journal import Journal
@@ -25,6 +28,8 @@ __all__ = ["forget"]
 # More records than this are removed only after a confirmation, and so are all records of a filter.
 _MOST_UNCONFIRMED: Final = 10
 _MOST_SHOWN: Final = 20
+_WIDEST_MODEL: Final = 24
+_WIDEST_INPUT: Final = 60
 _AT_PROMPTLAYER: Final = {"no": "never sent", "unknown": "sent without a clear response yet"}
 
 _IDS = typer.Argument(
@@ -66,7 +71,7 @@ def forget(
         found = opened.forget(*ids or [], dry_run=True, **filters)
         if not dry_run:
             if found.records and (not ids or len(found.records) > _MOST_UNCONFIRMED) and not yes:
-                _confirm(found)
+                _confirm(opened, found)
             # The receipt must not fail after the removal.
             descriptor = None if receipt is None else _create(receipt)
             # The records that were shown: later ones may match the filters by now.
@@ -75,19 +80,21 @@ def forget(
             if descriptor is not None:
                 with open(descriptor, "wb") as file:
                     file.write(orjson.dumps(found.as_dict(), option=orjson.OPT_INDENT_2) + b"\n")
-    if json:
-        print_json(found.as_dict())
-    else:
-        print_lines(stdout_console(), _lines(found, receipt))
+        if json:
+            print_json(found.as_dict())
+        elif filters and receipt is None and not (found.records or found.waiting or found.before != found.after):
+            print_note(nothing_found(opened, filters))
+        else:
+            print_lines(stdout_console(), _lines(opened, found, receipt))
     if found.waiting:
         raise typer.Exit(3)
 
 
-def _confirm(found: ForgetReceipt) -> None:
+def _confirm(journal: Journal, found: ForgetReceipt) -> None:
     number = humanize.count(len(found.records), "record")
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"{number} would lose their content for good: pass --yes, or --dry-run to see them")
-    print_lines(stdout_console(), _records(found.records))
+    print_lines(stdout_console(), _records(found.records, journal))
     typer.confirm(f"Remove the content of {number} for good?", abort=True, err=True)
 
 
@@ -101,8 +108,8 @@ def _create(path: Path) -> int:
         raise PlsyncError(f"cannot write {path}: {reason}; nothing was removed: choose another file") from None
 
 
-def _lines(found: ForgetReceipt, file: Path | None) -> Iterator[Text]:
-    yield from _records(found.records)
+def _lines(journal: Journal, found: ForgetReceipt, file: Path | None) -> Iterator[Text]:
+    yield from _records(found.records, journal if found.dry_run else None)
     if found.dry_run:
         number = humanize.count(len(found.records), "record")
         yield escaped(f"{number} would lose their content; nothing was removed.")
@@ -131,10 +138,19 @@ def _lines(found: ForgetReceipt, file: Path | None) -> Iterator[Text]:
         yield escaped(f"Receipt: {file}")
 
 
-def _records(records: list[ForgottenRecord]) -> Iterator[Text]:
+def _records(records: list[ForgottenRecord], journal: Journal | None) -> Iterator[Text]:
+    """A line for each record. With a journal it has the record's time, model and input: nothing was removed yet."""
     for record in records[:_MOST_SHOWN]:
         again = ", forgotten before" if record.was_forgotten else ""
-        sent = _AT_PROMPTLAYER.get(record.at_promptlayer, f"PromptLayer has it as request {record.request_id}")
-        yield escaped(f"{record.record_id}  {sent}{again}")
+        place = record.server or "PromptLayer"
+        sent = _AT_PROMPTLAYER.get(record.at_promptlayer, f"{place} has it as request {record.request_id}")
+        line = escaped(f"{record.record_id}  {sent}{again}")
+        if journal is not None:
+            found = journal.get(record.record_id)
+            line.append(f"  {humanize.local_time(found.started_at)}  ")
+            line.append(one_line(short_model(found.model or found.name or ""), _WIDEST_MODEL)).append("  ")
+            line.append(one_line(preview(found), _WIDEST_INPUT, keep_end=True))
+            line.rstrip()
+        yield line
     if len(records) > _MOST_SHOWN:
         yield escaped(f"and {humanize.count(len(records) - _MOST_SHOWN, 'record')} more; --json lists them")

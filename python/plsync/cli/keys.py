@@ -13,7 +13,7 @@ from rich.text import Text
 
 from plsync._common.files import create_new
 from plsync.bundle.keys import ROLES, Card, Keys, Role, is_fingerprint_of, load_card
-from plsync.cli import options
+from plsync.cli import completion, options
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import escaped, labelled, print_json, print_line, print_lines, print_note, stdout_console
 from plsync.cli.usage_errors import bad_value
@@ -89,7 +89,12 @@ def rotate(*, out: Annotated[Path | None, _OUT] = None, json: options.Json = Fal
 def trust(
     card: Annotated[Path, _CARD],
     *,
-    role: Annotated[str, typer.Option("--role", metavar="ROLE", parser=parse_role, help=_ROLE_HELP)],
+    role: Annotated[
+        str,
+        typer.Option(
+            "--role", metavar="ROLE", autocompletion=completion.one_of(ROLES), parser=parse_role, help=_ROLE_HELP
+        ),
+    ],
     fingerprint: Annotated[
         str | None,
         typer.Option("--fingerprint", metavar="HEX", help="The fingerprint from the other machine, for a script."),
@@ -180,7 +185,14 @@ def distrust(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The trusted machine.")],
     *,
     role: Annotated[
-        str | None, typer.Option("--role", metavar="ROLE", parser=parse_role, help="Only in this role.")
+        str | None,
+        typer.Option(
+            "--role",
+            metavar="ROLE",
+            autocompletion=completion.one_of(ROLES),
+            parser=parse_role,
+            help="Only in this role.",
+        ),
     ] = None,
     json: options.Json = False,
 ) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Annotated
 
 import typer
 
-from plsync.cli import options
+from plsync.cli import completion, humanize, options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
 from plsync.cli.nothing_found import nothing_found
-from plsync.cli.output import print_json, print_lines, print_note, stdout_console
+from plsync.cli.output import is_for_program, print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_json import record_json
 from plsync.cli.record_table import Table
 from plsync.cli.tree_table import tree_lines
@@ -43,6 +42,7 @@ def parse_follow_ups(value: str) -> str:
 _FOLLOW_UPS = typer.Option(
     "--follow-ups",
     metavar="STATE",
+    autocompletion=completion.one_of(FOLLOW_UP_STATES),
     parser=parse_follow_ups,
     help=f"List follow-ups instead, the newest record first: {', '.join(FOLLOW_UP_STATES)}.",
 )
@@ -87,7 +87,7 @@ def list_records(
         if follow_ups is not None:
             if oldest_first:
                 raise wrong_usage("--oldest-first", "--follow-ups lists the newest record first")
-            _list_follow_ups(find_follow_ups(opened, follow_ups, filters), follow_ups, limit, json=json)
+            _list_follow_ups(opened, find_follow_ups(opened, follow_ups, filters), follow_ups, limit, json=json)
             return
         if runs:
             filters = {**filters, "runs": True}
@@ -109,8 +109,7 @@ def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> Non
             print_json(record_json(record))
         return
     console = stdout_console()
-    is_full = not console.is_terminal and "COLUMNS" not in os.environ
-    print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_full))
+    print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_for_program(console)))
 
 
 def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, *, json: bool) -> None:
@@ -121,29 +120,34 @@ def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, *, js
         found = list(islice(trees, limit))
         if found:
             console = stdout_console()
-            print_lines(console, tree_lines(found, console.width, journal.last_seq()))
+            print_lines(console, tree_lines(found, console.width, journal.last_seq(), is_full=is_for_program(console)))
         else:
             print_note("no run matches; `plsync list` lists calls, and a handler with runs='tree' records runs")
     if next(trees, None) is not None:
-        print_note(f"{limit} runs shown; there are more: -n all shows all")
+        print_note(f"{humanize.count(limit or 0, 'run')} shown; there are more: -n all shows all")
 
 
-def _list_follow_ups(followups: Iterator[FollowUp], word: str, limit: int | None, *, json: bool) -> None:
+def _list_follow_ups(
+    journal: Journal, followups: Iterator[FollowUp], word: str, limit: int | None, *, json: bool
+) -> None:
     found = list(islice(followups, limit))
     if json:
         for followup in found:
             print_json(followup.as_dict())
     elif found:
         console = stdout_console()
-        print_lines(console, follow_up_lines(found, console.width))
+        print_lines(console, follow_up_lines(found, console.width, journal.last_seq(), is_full=is_for_program(console)))
     else:
         print_note(f"no follow-up is {word}" if word != "sent" else "no sent follow-up is kept")
     if next(followups, None) is not None:
-        print_note(f"{limit} follow-ups shown; there are more: -n all shows all")
+        print_note(f"{humanize.count(limit or 0, 'follow-up')} shown; there are more: -n all shows all")
 
 
 def _cut(journal: Journal, shown: int | None, filters: Filters, *, oldest_first: bool) -> str:
     total = journal.count(at_most=_COUNTED, **filters)
-    of = f"{shown:,} records shown; there are more" if total is None else f"{shown:,} of {total:,} records shown"
+    number = shown or 0
+    of = f"{humanize.count(number, 'record')} shown; there are more"
+    if total is not None:
+        of = f"{number:,} of {humanize.count(total, 'record')} shown"
     further = "--since shows newer records" if oldest_first else "--until shows older records"
     return f"{of}: -n all shows all, {further}"

@@ -295,6 +295,7 @@ Workspace = Annotated[
     typer.Option(
         "--workspace",
         metavar="NAME",
+        autocompletion=completion.workspaces,
         parser=parse_workspace,
         help="The journal of this workspace, in place of --journal.",
     ),
@@ -391,12 +392,22 @@ _FILTERS: Final[dict[str, Any]] = {
     ],
     "state": Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", parser=parse_state, help=f"As --delivery, by stored name: {_STATES}."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            autocompletion=completion.one_of(get_args(StateName)),
+            parser=parse_state,
+            help=f"As --delivery, by stored name: {_STATES}.",
+        ),
     ],
     "status": Annotated[
         list[str] | None,
         typer.Option(
-            "--status", metavar="STATUS", parser=parse_status, help=f"As --result, by stored name: {_STATUSES}."
+            "--status",
+            metavar="STATUS",
+            autocompletion=completion.one_of(get_args(StatusName)),
+            parser=parse_status,
+            help=f"As --result, by stored name: {_STATUSES}.",
         ),
     ],
 }

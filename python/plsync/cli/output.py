@@ -27,6 +27,7 @@ __all__ = [
     "escaped",
     "exit_with_error",
     "indented",
+    "is_for_program",
     "labelled",
     "one_line",
     "prepare_streams",
@@ -59,6 +60,11 @@ def stdout_console() -> Console:
     """A console on standard output: as wide as the terminal, or 160 columns in a pipe."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return _StdoutConsole(highlight=False, markup=False, emoji=False, width=width)
+
+
+def is_for_program(console: Console) -> bool:
+    """Whether a table goes to a program, which gets every column and whole times. With ``COLUMNS`` set it does not."""
+    return not console.is_terminal and "COLUMNS" not in os.environ
 
 
 def stderr_console() -> Console:

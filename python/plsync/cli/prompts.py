@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import typer
 
 from plsync._common.paths import prompt_cache
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import print_json, print_line, print_note
 from plsync.cli.workspaces import named
@@ -27,6 +27,7 @@ _WORKSPACE = Annotated[
     typer.Option(
         "--workspace",
         metavar="NAME",
+        autocompletion=completion.workspaces,
         parser=options.parse_workspace,
         help="Use the key and the server of this workspace.",
     ),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple, cast
 import typer
 from rich.text import Text
 
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
 from plsync.cli.usage_errors import bad_value
 from plsync.journal.journal import Journal
@@ -89,6 +89,7 @@ def quota(
         typer.Option(
             "--policy",
             metavar="NAME",
+            autocompletion=completion.one_of(QUOTA_POLICIES),
             parser=parse_policy,
             help=f"The content to remove: {' or '.join(QUOTA_POLICIES)}.",
         ),

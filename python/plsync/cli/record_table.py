@@ -32,7 +32,7 @@ _LEAST_INPUT: Final = 30
 _MEASURED: Final = 1000
 _NARROW_MODEL: Final = 12
 _LONG, _NO_YEAR, _NO_SECONDS = "%Y-%m-%d %H:%M:%S", "%m-%d %H:%M:%S", "%m-%d %H:%M"
-_TODAY: Final = "%H:%M:%S"
+_TODAY, _TODAY_NO_SECONDS = "%H:%M:%S", "%H:%M"
 
 # The greatest width of a column, and its width in `tail`.
 _WIDTHS: Final = {
@@ -50,10 +50,11 @@ _WIDTHS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The widths of the columns, and the form of times that are not of today."""
+    """The widths of the columns, and the forms of times: of other days, and of today."""
 
     widths: dict[str, int]
     times: str = _LONG
+    today: str = _TODAY
 
     def without(self, name: str) -> _Layout:
         return replace(self, widths={column: width for column, width in self.widths.items() if column != name})
@@ -62,8 +63,17 @@ class _Layout:
         return replace(self, widths={**self.widths, name: min(width, self.widths[name])})
 
     def with_times(self, form: str) -> _Layout:
-        width = len(datetime(2000, 1, 1).strftime(form))
-        return replace(self.narrowed(_STARTED, width), times=form)
+        return replace(self.narrowed(_STARTED, _time_width(form)), times=form)
+
+    def without_seconds_of_today(self) -> _Layout:
+        # Beside the date of another day the seconds of today take no room.
+        if self.widths[_STARTED] > _time_width(_TODAY):
+            return self
+        return replace(self.narrowed(_STARTED, len(_STARTED)), today=_TODAY_NO_SECONDS)
+
+
+def _time_width(form: str) -> int:
+    return len(datetime(2000, 1, 1).strftime(form))
 
 
 # The steps that make room for the input, one after the other.
@@ -73,8 +83,9 @@ _STEPS: Final[tuple[tuple[str, Callable[[_Layout], _Layout]], ...]] = (
     ("TOOK", lambda layout: layout.without("TOOK")),
     (_STARTED, lambda layout: layout.with_times(_NO_YEAR)),
     (_STARTED, lambda layout: layout.with_times(_NO_SECONDS)),
-    (_STARTED, lambda layout: layout.without(_STARTED)),
     ("MODEL", lambda layout: layout.narrowed("MODEL", _NARROW_MODEL)),
+    (_STARTED, _Layout.without_seconds_of_today),
+    (_STARTED, lambda layout: layout.without(_STARTED)),
     ("MODEL", lambda layout: layout.without("MODEL")),
     ("DELIVERY", lambda layout: layout.without("DELIVERY")),
     ("RESULT", lambda layout: layout.without("RESULT")),
@@ -142,7 +153,7 @@ class Table:
         return max(1, min(_WIDTHS[_INPUT][0], self._width - sum(others) - len(_GAP) * len(others)))
 
     def _time(self, at: datetime) -> str:
-        return at.strftime(_TODAY if self._is_today(at.date()) else self._layout.times)
+        return at.strftime(self._layout.today if self._is_today(at.date()) else self._layout.times)
 
     def _is_today(self, day: date) -> bool:
         return not self._is_full and day == self._today

@@ -58,10 +58,18 @@ def parse_state(value: str) -> str:
 
 
 _DELIVERY = typer.Option(
-    "--delivery", metavar="DELIVERY", parser=parse_state, help="All records with this delivery: refused or held."
+    "--delivery",
+    metavar="DELIVERY",
+    autocompletion=completion.one_of(("refused", "held")),
+    parser=parse_state,
+    help="All records with this delivery: refused or held.",
 )
 _STATE = typer.Option(
-    "--state", metavar="STATE", parser=parse_state, help="As --delivery, by stored name: dead or held."
+    "--state",
+    metavar="STATE",
+    autocompletion=completion.one_of(("dead", "held")),
+    parser=parse_state,
+    help="As --delivery, by stored name: dead or held.",
 )
 
 

@@ -63,9 +63,14 @@ def failure_line(change: Change, outcome: Outcome, policy: SendPolicy | None) ->
     # A person has to change a setting after some failures, and a run that has just begun ends.
     is_retried = policy is not None and RULES[type(outcome)].action is not Action.STOP
     again = f"; {_next_try(outcome, policy)}" if policy is not None and is_retried else ""
+    name = failure_name(outcome)
+    reason = outcome.reason.removesuffix(".")
+    # A reason may begin with the same words.
+    if reason.startswith(clear := name.rpartition(", ")[2]):
+        name = name.removesuffix(f", {clear}")
     if policy is None and isinstance(outcome, Throttled) and outcome.retry_after is not None:
         again = f"; the server requests a pause of {outcome.retry_after:.0f} s"
-    return f"{failure_name(outcome)}{late}: {outcome.reason}{again}{_short_ones(change.short)}"
+    return f"{name}{late}: {reason}{again}{_short_ones(change.short)}"
 
 
 def _next_try(outcome: Outcome, policy: SendPolicy) -> str:
@@ -120,21 +125,30 @@ def delivered_line(sums: Mapping[str, int]) -> str:
     return f"All delivered: {', '.join(parts)}." if parts else "Nothing to deliver: the journal has no work left."
 
 
-def left_lines(left: Mapping[str, int], unavailable: list[str]) -> list[str]:
+def left_lines(
+    left: Mapping[str, int], unavailable: list[str], *, stranded: int = 0, elsewhere: Mapping[str, int] | None = None
+) -> list[str]:
     """The remaining work, one line for each kind; empty without any.
 
     Args:
         left: the numbers of records by state, of records that the quota dropped, and of callbacks and follow-ups.
         unavailable: one message for each callback function that could not be imported.
+        stranded: the follow-ups of refused and held records.
+        elsewhere: the records in doubt at each server that the journal does not send to any more.
     """
+    elsewhere = elsewhere or {}
     lines = []
     if pending := left.get("pending"):
         lines.append(f"Left: {humanize.count(pending, 'record')} to send, kept in the journal; run this again.")
     if not pending and (runs := left.get("runs")):
         lines.append(f"Left: {humanize.count(runs, 'run')} of trees not sent, kept in the journal; run this again.")
     # A leased record at the end of a run belongs to a run that was killed. The record may have been sent.
-    if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0):
+    if in_doubt := left.get("in_doubt", 0) + left.get("leased", 0) - sum(elsewhere.values()):
         lines.append(f"Left: {humanize.count(in_doubt, 'record')} with an unclear delivery; run this again later.")
+    for url, number in elsewhere.items():
+        # This server neither looks them up nor gets them.
+        records = humanize.count(number, "record")
+        lines.append(f"Left: {records} with an unclear delivery at {url}; `plsync status` has the next step.")
     if dead := left.get("dead"):
         lines.append(f"Left: {humanize.count(dead, 'record')} refused; `plsync list --delivery refused` lists them.")
     if held := left.get("held"):
@@ -144,8 +158,10 @@ def left_lines(left: Mapping[str, int], unavailable: list[str]) -> list[str]:
             f"Left: {humanize.count(dropped, 'record')} without content, which the quota removed;"
             " `plsync list --delivery dropped` lists them, `plsync forget --delivery dropped` lets go of them."
         )
-    if followups := left.get("followups"):
+    if followups := left.get("followups", 0) - stranded:
         lines.append(f"Left: {humanize.count(followups, 'follow-up')} to send after their records; run this again.")
+    if stranded:
+        lines.append(f"Left: {humanize.count(stranded, 'follow-up')} of refused or held records, kept with them.")
     if refused := left.get("followups_dead"):
         lines.append(
             f"Left: {humanize.count(refused, 'follow-up')} refused; `plsync list --follow-ups refused` lists them."

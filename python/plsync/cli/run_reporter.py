@@ -126,9 +126,9 @@ class RunReporter:
 
     def report_rebound(self, old: Server, url: str) -> None:
         """Print that the journal sends to another server or workspace from now on."""
-        line = (
-            f"This journal sends to {url} from now on; {humanize.count(old.acked, 'record')} went to {old.url} before."
-        )
+        before = f"{humanize.count(old.acked, 'record')} went to {old.url} before"
+        unclear = f", and {humanize.count(old.in_doubt, 'unclear record')} stay there" if old.in_doubt else ""
+        line = f"This journal sends to {url} from now on; {before}{unclear}."
         fields = {"server": url, "before": old.as_dict()}
         self._output.report(line, event="rebound", **fields)
 
@@ -164,7 +164,8 @@ class RunReporter:
             halt = None if self.halt is None else {"outcome": label(self.halt), **asdict(self.halt)}
             self._output.report("", event="end", **self.sums, left=served.left, halt=halt)
             return
-        for line in left_lines(served.shown, served.unavailable) or [delivered_line(self.sums)]:
+        left = left_lines(served.shown, served.unavailable, stranded=served.stranded, elsewhere=served.elsewhere)
+        for line in left or [delivered_line(self.sums)]:
             self._output.report(line)
 
     def _report_pass(self, step: PassReport) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -103,6 +104,10 @@ class Served:
     """The same, with the records that the quota dropped under ``dropped``."""
     unavailable: list[str]
     """One message for each callback function that could not be imported."""
+    stranded: int = 0
+    """The follow-ups of refused and held records."""
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+    """The records in doubt at each server that the journal does not send to any more."""
     error: SyncError | None = None
     """The setting that a person has to change, if the run ended for it."""
 
@@ -203,10 +208,13 @@ class ServedJournal:
             stats = journal.stats()
             left, shown = stats.left, left_by_delivery(journal, stats)
         unavailable = [] if self._functions is None else list(self._functions.unavailable.values())
-        halt = reporter.halt
-        if halt is None or RULES[type(halt)].action is not Action.STOP:
-            return Served(left, shown, unavailable)
-        return Served(left, shown, unavailable, halt_error(halt, client.address, client.key_source, client.url_setting))
+        elsewhere: Counter[str] = Counter()
+        for server in stats.servers:
+            elsewhere.update({server.url: server.in_doubt} if server.in_doubt and not server.bound else {})
+        halt, error = reporter.halt, None
+        if halt is not None and RULES[type(halt)].action is Action.STOP:
+            error = halt_error(halt, client.address, client.key_source, client.url_setting)
+        return Served(left, shown, unavailable, stats.followups_stranded, elsewhere, error)
 
     def _rebind(self, runner: Runner, client: PromptLayerClient) -> None:
         """Bind the journal to the client's workspace, in place of the one before."""

@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from plsync.callbacks.sinks import way_to_call
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.deliveries import deliveries, left_by_delivery
-from plsync.cli.delivery_status import destination, destinations, elsewhere_lines, last_run
+from plsync.cli.delivery_status import destinations, elsewhere_lines, last_run, sent_to
 from plsync.cli.disk import disk_note
 from plsync.cli.followup_table import short_name
 from plsync.cli.health import sender_line
@@ -62,7 +62,13 @@ _CHECK = typer.Option("--check", help="Print one line, and exit with 4 if a limi
 _HUB = typer.Option(
     "--hub", metavar="DIR", help="Show the origins of this hub, and which of their bundles are missing."
 )
-_FORMAT = typer.Option("--format", metavar="FORMAT", parser=parse_format, help="text, json, or prometheus.")
+_FORMAT = typer.Option(
+    "--format",
+    metavar="FORMAT",
+    autocompletion=completion.one_of(("text", "json", "prometheus")),
+    parser=parse_format,
+    help="text, json, or prometheus.",
+)
 _OUTPUT = typer.Option("--output", metavar="FILE", help="Write the metrics to this file in one step.")
 
 
@@ -96,6 +102,8 @@ def status(
     json = json or form == "json"
     if output is not None and form != "prometheus":
         raise wrong_usage("--output", "it writes metrics; add --format prometheus")
+    if check and form == "prometheus":
+        raise wrong_usage("--check", "--check and --format prometheus exclude each other")
     if hub is not None:
         if check or form == "prometheus" or journal is not None:
             raise wrong_usage("--hub", "a hub has other journals: use it without --check, --journal and --format")
@@ -217,7 +225,7 @@ def _states(stats: Stats, counted: Mapping[str, int]) -> Iterator[Text]:
         if number := counted.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest {humanize.age(oldest)} old" if oldest else ""
-            where = (destination(stats) if name == "acked" else None) or meaning
+            where = (sent_to(stats) if name == "acked" else None) or meaning
             yield labelled(f"  {DELIVERY_OF_STATE[name]}", escaped(f"{number:,}  ({where}{since})"))
     yield from (escaped(f"    {line}") for line in destinations(stats))
     if stats.dropped:
@@ -273,6 +281,21 @@ def _losses(stats: Stats) -> Iterator[str]:
         yield _over_quota(stats)
 
 
+def _follow_up_advice(stats: Stats, left: Mapping[str, int]) -> Iterator[str]:
+    if left.get("followups", 0) > stats.followups_stranded and not left.keys() & {"pending", "leased", "in_doubt"}:
+        yield "Next: `plsync run` sends the follow-ups of records that PromptLayer has."
+    if stats.followups_stranded:
+        yield (
+            f"Follow-ups that wait for refused or held records: {stats.followups_stranded:,}. `plsync retry` of these "
+            "records sends both."
+        )
+    if "followups_dead" in left:
+        yield (
+            "`plsync list --follow-ups refused` lists the refused follow-ups with their reasons, and "
+            "`plsync retry --follow-ups` sends them again."
+        )
+
+
 def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None) -> list[Text]:
     lines = list(_losses(stats))
     if left.keys() & {"pending", "leased", "in_doubt"}:
@@ -282,13 +305,7 @@ def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None)
         lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")
     if "runs" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
         lines.append("Next: `plsync run` sends the runs of trees.")
-    if "followups" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append("Next: `plsync run` sends the follow-ups of records that PromptLayer has.")
-    if "followups_dead" in left:
-        lines.append(
-            "`plsync list --follow-ups refused` lists the refused follow-ups with their reasons, and "
-            "`plsync retry --follow-ups` sends them again."
-        )
+    lines += _follow_up_advice(stats, left)
     if stats.callbacks_dead:
         lines.append("`plsync retry --callbacks` retries the failed callbacks.")
     if "dead" in left:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from plsync._common.paths import default_journal
 from plsync.cli import options
 from plsync.cli.nothing_found import nothing_found
-from plsync.cli.output import print_json, print_lines, print_note, stdout_console
+from plsync.cli.output import is_for_program, print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_json import record_json
 from plsync.cli.record_table import tail_table
 from plsync.errors import JournalNotFound
@@ -95,8 +94,7 @@ def _first(journal: Journal, limit: int | None, filters: Filters) -> Iterable[Re
 def _table(records: int) -> Callable[[Record], None]:
     """A function that prints the line of a record. A terminal gets a heading first."""
     console = stdout_console()
-    is_full = not console.is_terminal and "COLUMNS" not in os.environ
-    table = tail_table(console.width, records, is_full=is_full)
+    table = tail_table(console.width, records, is_full=is_for_program(console))
     if console.is_terminal:
         print_lines(console, [table.heading()])
     return lambda record: print_lines(console, [table.line(record)])

@@ -8,6 +8,7 @@ from typing import Final
 from rich.text import Text
 
 from plsync.cli import humanize
+from plsync.cli.columns import short_time, table_lines
 from plsync.cli.output import one_line
 from plsync.cli.tree_page import sums
 from plsync.journal.short_ids import short_end
@@ -15,37 +16,33 @@ from plsync.journal.tree import Run
 
 __all__ = ["tree_lines"]
 
-_GAP: Final = "  "
-_HEADS: Final = ("ID", "STARTED", "NAME", "RESULT", "DELIVERY", "TOOK", "CALLS AND TOOLS")
 _WIDEST: Final = 40
+_STARTED, _NAME, _DELIVERY, _TOOK, _SUMS = "STARTED", "NAME", "DELIVERY", "TOOK", "CALLS AND TOOLS"
+# The room that the numbers of calls, tools and tokens get.
+_LEAST_SUMS: Final = 36
+_STEPS: Final = ((_NAME, 20), (_TOOK, 0), (_DELIVERY, 0), (_STARTED, 0), (_NAME, 12))
 
 
-def tree_lines(trees: Iterable[Run], width: int, total: int) -> Iterator[Text]:
-    """A heading, then one line for each tree.
+def tree_lines(trees: Iterable[Run], width: int, total: int, *, is_full: bool = False) -> Iterator[Text]:
+    """A heading, then one line for each tree, no line longer than ``width``.
 
     Args:
-        trees: the roots.
+        trees: the roots; at least one.
         width: the greatest length of a line.
         total: the number of records in the journal, for their short ids.
+        is_full: every column and whole times, as programs want them.
     """
-    rows = [[Text(head, style="bold") for head in _HEADS], *(_cells(tree, total) for tree in trees)]
-    widths = [min(_WIDEST, max(row[column].cell_len for row in rows)) for column in range(len(_HEADS))]
-    for row in rows:
-        for cell, size in zip(row, widths, strict=True):
-            cell.truncate(size, overflow="ellipsis", pad=True)
-        line = Text(_GAP).join(row)
-        line.rstrip()
-        line.truncate(width, overflow="ellipsis")
-        yield line
+    rows = [_cells(tree, total, is_full=is_full) for tree in trees]
+    yield from table_lines(rows, width, _SUMS, _LEAST_SUMS, () if is_full else _STEPS)
 
 
-def _cells(tree: Run, total: int) -> list[Text]:
-    return [
-        Text(short_end(tree.id, total), style="yellow"),
-        Text(humanize.local_time(tree.started_at)),
-        one_line(tree.name or tree.kind, _WIDEST),
-        humanize.result(tree.record),
-        humanize.delivery(tree.record),
-        Text(humanize.duration(tree.duration_ns)),
-        Text(sums(tree)),
-    ]
+def _cells(tree: Run, total: int, *, is_full: bool) -> dict[str, Text]:
+    return {
+        "ID": Text(short_end(tree.id, total), style="yellow"),
+        _STARTED: short_time(tree.started_at, is_full=is_full),
+        _NAME: one_line(tree.name or tree.kind, _WIDEST),
+        "RESULT": humanize.result(tree.record),
+        _DELIVERY: humanize.delivery(tree.record),
+        _TOOK: Text(humanize.duration(tree.duration_ns)),
+        _SUMS: Text(sums(tree)),
+    }

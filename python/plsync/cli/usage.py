@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from plsync.cli import humanize, options
+from plsync.cli import completion, humanize, options
 from plsync.cli.nothing_found import nothing_found
-from plsync.cli.output import one_line, print_json, print_lines, print_note, stdout_console
+from plsync.cli.output import is_for_program, one_line, print_json, print_lines, print_note, stdout_console
 from plsync.cli.usage_errors import bad_value
 from plsync.journal.digests import DigestProgress
 from plsync.journal.filters import Filters
@@ -45,7 +44,13 @@ def parse_grouping(value: str) -> str:
     return value
 
 
-_BY = typer.Option("--by", metavar="KIND", parser=parse_grouping, help=f"Group the calls by {', '.join(GROUPINGS)}.")
+_BY = typer.Option(
+    "--by",
+    metavar="KIND",
+    autocompletion=completion.one_of(GROUPINGS),
+    parser=parse_grouping,
+    help=f"Group the calls by {', '.join(GROUPINGS)}.",
+)
 _GROUPS = typer.Option(
     "-n", "--limit", metavar="N", parser=options.parse_limit, help="Show at most N groups; 0 or all: all of them."
 )
@@ -119,7 +124,7 @@ def _lines(report: UsageReport, limit: int | None, console: Console) -> Iterator
     width = console.width
     widths = [max(row[column].cell_len for row in table) for column in range(len(table[0]))]
     columns = list(range(len(widths)))
-    if console.is_terminal or "COLUMNS" in os.environ:
+    if not is_for_program(console):
         columns = [column for column in columns if any(row[column] for row in rows)]
         for column in _DROPPED_FIRST:
             if sum(widths[kept] for kept in columns[1:]) + len(_GAP) * (len(columns) - 1) + _LEAST_NAME <= width:

@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from plsync.cli import options
-from plsync.errors import JournalNotFound
+from plsync.errors import JournalNotFound, PlsyncError
 
 __all__ = ["Named", "named", "set_named", "with_workspace"]
 
@@ -56,12 +56,27 @@ class Named:
         try:
             yield
         except JournalNotFound as error:
+            if self.workspace is None and self.journal is None and (names := _with_journals()):
+                raise JournalNotFound(
+                    f"{error}. Workspaces with a journal: {', '.join(names)}: use --workspace NAME"
+                ) from error
             if self.workspace is None or self.journal is not None:
                 raise
             raise JournalNotFound(
                 f"the workspace {self.workspace} has no journal yet ({self.path()}); check the name, or record a call "
                 f'with PromptLayerCallbackHandler(workspace="{self.workspace}") first'
             ) from error
+
+
+def _with_journals() -> list[str]:
+    """The workspaces that have a journal, of the configuration file and beside the default journal."""
+    from plsync.config.file import read_config  # noqa: PLC0415 - the usual command finds its journal
+    from plsync.config.workspaces import workspaces_with_journals  # noqa: PLC0415
+
+    try:
+        return workspaces_with_journals(read_config())
+    except PlsyncError:
+        return []
 
 
 # The options before the name of the command.

@@ -11,7 +11,15 @@ from plsync._common.paths import environment_journal, workspace_journal
 from plsync.config.file import Config, Workspace, is_workspace_name, read_config
 from plsync.errors import ConfigError, JournalError
 
-__all__ = ["check_name", "journal_for", "journal_of", "recording_journal", "unlisted_journals", "workspace_of"]
+__all__ = [
+    "check_name",
+    "journal_for",
+    "journal_of",
+    "recording_journal",
+    "unlisted_journals",
+    "workspace_of",
+    "workspaces_with_journals",
+]
 
 
 def check_name(name: object) -> str:
@@ -91,13 +99,23 @@ def workspace_of(name: str) -> Workspace:
 def unlisted_journals(config: Config) -> list[Path]:
     """The default journal and the journals of workspaces beside it that a configuration file does not list."""
     listed = {os.path.realpath(workspace.journal) for workspace in config.workspaces.values()}
-    found: list[Path] = []
+    return [path for path in _default_journals().values() if os.path.realpath(path) not in listed]
+
+
+def workspaces_with_journals(config: Config | None) -> list[str]:
+    """The workspaces that have a journal, listed in a configuration file or beside the default journal."""
+    listed = {} if config is None else config.workspaces
+    with_journal = [name for name, workspace in listed.items() if os.path.lexists(workspace.journal)]
+    return [*with_journal, *(name for name in _default_journals() if name and name not in listed)]
+
+
+def _default_journals() -> dict[str, Path]:
+    """The default journal, and the journals of workspaces beside it, by the names of the workspaces."""
+    found: dict[str, Path] = {}
     with contextlib.suppress(OSError, JournalError):
         default = Path(os.path.abspath(environment_journal()))
-        beside = sorted(default.parent.glob(f"{default.name}-*"))
-        for path in (default, *beside):
+        for path in (default, *sorted(default.parent.glob(f"{default.name}-*"))):
             name = path.name[len(default.name) + 1 :]
-            is_journal = (path / "FORMAT").exists() and (not name or is_workspace_name(name))
-            if is_journal and os.path.realpath(path) not in listed:
-                found.append(path)
+            if (path / "FORMAT").exists() and (not name or is_workspace_name(name)):
+                found[name] = path
     return found

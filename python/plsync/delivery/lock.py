@@ -6,6 +6,7 @@ A second sender would take the first one's leased records for records in doubt.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import time
@@ -101,6 +102,12 @@ def sole_sender(journal: Path) -> Iterator[SenderLock]:
         descriptor = open_own(journal / "sync.lock", create=True, journal=True)
     except PermissionError as error:
         raise JournalError(f"{error.filename}: {error.strerror}; nothing was sent") from error
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        raise JournalError(
+            f"the journal {journal} is on a read-only file system; nothing was sent: send from the journal itself"
+        ) from error
     _held.add(descriptor)
     try:
         if not _try_lock(descriptor):

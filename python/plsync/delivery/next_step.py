@@ -33,11 +33,14 @@ def next_step(stats: Stats, sender: SenderProcess | None) -> str | None:
             reason = sender.activity.removeprefix(_WAITING)
             return f"Process {sender.pid} tries again after a pause; {to_go:,} to go. The reason: {reason}"
         return f"Process {sender.pid} is sending; {to_go:,} to go."
-    return _next_after(stats.last_run, to_go)
+    is_unclear = not stats.left.keys() & {"pending", "leased"}
+    return _next_after(
+        stats.last_run, to_go, "looks up the unclear records" if is_unclear else "sends the waiting records"
+    )
 
 
-def _next_after(run: LastRun | None, to_go: int) -> str:
-    """The next step after the last run, while no sender runs."""
+def _next_after(run: LastRun | None, to_go: int, work: str) -> str:
+    """The next step after the last run, while no sender runs. ``work`` names the work of the next run."""
     if run is not None and run.ended_at is not None:
         if remedy := run.remedy or _REMEDIES.get(run.outcome):
             return f"Next: {remedy}, then `plsync run`."
@@ -45,8 +48,8 @@ def _next_after(run: LastRun | None, to_go: int) -> str:
             # The message of an error has its own next step.
             return f"Next: see the reason of the last run; {to_go:,} to go."
         if run.outcome not in _REACHES_NOTHING:
-            return "Next: `plsync run` sends the waiting records. The last run ended for the reason above."
-    return "Next: `plsync run` sends the waiting records as soon as this machine reaches PromptLayer."
+            return f"Next: `plsync run` {work}. The last run ended for the reason above."
+    return f"Next: `plsync run` {work} as soon as this machine reaches PromptLayer."
 
 
 def _elsewhere(stats: Stats) -> int:

@@ -61,9 +61,11 @@ class ForgottenRecord:
     """Follow-ups removed: waiting, refused and sent ones."""
     callbacks: int
     """Callbacks removed."""
+    server: str | None = None
+    """The base URL of the server that has or may have the record; None if it was not sent, or the server is unknown."""
 
     @classmethod
-    def from_dict(cls, found: dict[str, Any]) -> ForgottenRecord:
+    def from_dict(cls, found: dict[str, Any], server: str | None) -> ForgottenRecord:
         """The record of the store's dict."""
         number: int | None = found["request_id"]
         return cls(
@@ -73,6 +75,7 @@ class ForgottenRecord:
             at_promptlayer=_SENT.get(found["state"], "no"),
             was_forgotten=found["was_forgotten"],
             running=found["is_running"],
+            server=server,
             **{name: found[name] for name in ("events", "labels", "followups", "callbacks")},
         )
 
@@ -161,7 +164,7 @@ def forget(
         found = _preview(store, records)
         return ForgetReceipt(store.path, store.journal_id(), at, True, found, 0, 0, 0, 0, 0, [])
     report = store.forget(records, requests)
-    found = [ForgottenRecord.from_dict(record) for record in report["records"]]
+    found = [ForgottenRecord.from_dict(record, _server(store, record["id"])) for record in report["records"]]
     return ForgetReceipt(
         journal=store.path,
         journal_id=store.journal_id(),
@@ -175,6 +178,11 @@ def forget(
         after=report["after"],
         waiting=[*_waiting(report, found), *([] if whole else [_NOT_SEARCHED])],
     )
+
+
+def _server(store: Store, record_id: bytes) -> str | None:
+    row = store.get(record_id)
+    return None if row is None else row.server
 
 
 def _preview(store: Store, records: list[bytes]) -> list[ForgottenRecord]:
@@ -197,6 +205,7 @@ def _preview(store: Store, records: list[bytes]) -> list[ForgottenRecord]:
                 labels=0,
                 followups=len(store.followups(record_id=record_id)) + len(store.sent_followups(record_id=record_id)),
                 callbacks=0,
+                server=row.server,
             )
         )
     return found
