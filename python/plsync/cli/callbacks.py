@@ -17,7 +17,9 @@ from plsync.journal.journal import Journal
 __all__ = ["app"]
 
 app = typer.Typer(
-    cls=Group, no_args_is_help=True, help="List the functions that wait for request ids, and let go of some."
+    cls=Group,
+    no_args_is_help=True,
+    help="List the functions that wait for request ids, and remove ids that no function needs.",
 )
 
 _FUNCTION = typer.Argument(

@@ -58,7 +58,8 @@ def forget(
 ) -> None:
     """Remove the content of records for good, and print a receipt.
 
-    Ids, states and request ids stay. Exits with 3 if a file still has content.
+    Ids, states and request ids stay. A call of an agent is forgotten with the
+    whole run. Exits with 3 if a file still has content.
 
     Examples:
         plsync forget 0199a3b2

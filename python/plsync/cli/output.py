@@ -174,10 +174,11 @@ def one_line(value: object, limit: int = 200, *, keep_end: bool = False) -> Text
         return line
     tail = escaped(" ".join(word[-limit * 4 :] for word in text.rsplit(None, limit)))
     line.truncate(limit - limit // 3 - 1)
-    width, start = 0, len(tail)
-    while start and (width := width + cell_len(tail.plain[start - 1])) <= limit // 3:
-        start -= 1
     line.rstrip()
+    # The blanks between the two parts are not shown, and take no room.
+    room, width, start = limit - line.cell_len - 1, 0, len(tail)
+    while start and (width := width + cell_len(tail.plain[start - 1])) <= room:
+        start -= 1
     return line.append("…").append(tail.plain[start:].lstrip())
 
 
