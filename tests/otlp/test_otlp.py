@@ -216,11 +216,18 @@ def test_spans_that_a_collector_rejects_are_counted_and_never_sent_again(journal
         done = run(journal, "export", "--otlp", collector.url, "--since-last", "--json")
         assert done.returncode == 1
         assert orjson.loads(done.stdout) == {
-            "destination": f"{collector.url}/v1/traces", "spans": 1, "rejected": 2, "reason": "too old", "running": 0,
-            "left_out": 0,
+            "destination": f"{collector.url}/v1/traces", "spans": 1, "rejected": 2, "reason": "too old",
+            "warning": None, "running": 0, "left_out": 0,
         }  # fmt: skip
         assert done.stderr == "2 spans rejected: too old\n"
         assert send(journal, collector.url, since_last=True).spans == 0
+
+
+def test_a_warning_of_a_collector_is_shown(journal: Path) -> None:
+    with Collector(Answer.rejecting(0, "this endpoint moves")) as collector:
+        done = run(journal, "export", "--otlp", collector.url)
+    assert (done.returncode, done.stderr) == (0, "the collector took the spans, with a warning: this endpoint moves\n")
+    assert done.stdout.startswith("3 spans exported to ")
 
 
 def test_a_message_that_is_too_large_is_split(journal: Path) -> None:

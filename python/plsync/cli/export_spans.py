@@ -56,6 +56,8 @@ def export(spans: Spans, filters: Filters, *, json: bool, journal: Path | None) 
         print_json(report.as_dict())
     else:
         _print(report)
+    if report.warning:
+        print_note(f"the collector took the spans, with a warning: {report.warning}")
     if report.rejected:
         print_note(f"{humanize.count(report.rejected, 'span')} rejected: {report.reason or 'without a reason'}")
         raise typer.Exit(1)

@@ -45,7 +45,7 @@ class Destination(Protocol):
         """About the size of a message."""
 
     def send(self, message: ExportTraceServiceRequest) -> tuple[int, str]:
-        """Send spans. Returns the number of spans that were rejected for good, and the reason.
+        """Send spans. Returns the number of spans that were rejected for good, and the reason, or a warning.
 
         Raises:
             TooLarge: the destination takes smaller messages only.
@@ -160,7 +160,7 @@ def _shown(response: httpx.Response, content: bytes) -> str:
 
 
 def _rejected(content: bytes) -> tuple[int, str]:
-    """The spans that a collector rejected in a success. OTLP forbids to send them again."""
+    """The spans that a collector rejected in a success, and its message. OTLP forbids to send them again."""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - an extra
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415
         ExportTraceServiceResponse,

@@ -46,6 +46,8 @@ class SpansReport:
     """The number of spans that the collector rejected for good."""
     reason: str = ""
     """The reason of the last rejection."""
+    warning: str = ""
+    """The last remark of the collector on spans that it took."""
     running: int = 0
     """The number of calls and runs that have not ended, and have no span yet."""
     left_out: int = 0
@@ -53,8 +55,9 @@ class SpansReport:
 
     def as_dict(self) -> dict[str, Any]:
         """The same names, JSON-able."""
-        names = ("destination", "spans", "rejected", "reason", "running", "left_out")
-        return {**{name: getattr(self, name) for name in names}, "reason": self.reason or None}
+        names = ("destination", "spans", "rejected", "running", "left_out")
+        texts = {"reason": self.reason or None, "warning": self.warning or None}
+        return {**{name: getattr(self, name) for name in names}, **texts}
 
 
 def export(
@@ -208,3 +211,5 @@ class _Export:
         self.report.spans += len(spans) - rejected
         if rejected:
             self.report.reason = reason
+        elif reason:
+            self.report.warning = reason
