@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from plsync.cli import main
+from plsync.journal import Record
 from tests.support.collector import Collector
 from tests.support.commands import run
 from tests.support.spooling import SpoolWriter
@@ -97,3 +102,22 @@ def test_a_collector_has_the_spans_before_and_the_same_command_continues(journal
         (Path.cwd() / "hooks.py").write_text("def sigterm(row): return row\n")
         assert run(journal, "export", *to, "--redact", "hooks:sigterm").returncode == 0
         assert len({one.span_id for one in collector.spans}) == len(collector.spans) == 4
+
+
+@pytest.mark.parametrize("option", ["--recording", "--html"])
+def test_a_recording_and_a_page_are_not_there(
+    journal: Path, hooks: Path, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopping(record: Record) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setattr(Record, "events", stopping)
+    monkeypatch.setattr(Record, "seq", property(stopping))
+    before = {*hooks.iterdir(), hooks / "__pycache__"}
+    monkeypatch.setattr(sys, "argv", ["plsync", "export", option, "file", "--journal", str(journal)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == "plsync: stopped; nothing was written\n"
+    assert {*hooks.iterdir(), hooks / "__pycache__"} == before

@@ -11,6 +11,7 @@ import typer
 
 from plsync.cli import humanize
 from plsync.cli.output import exit_with_error, print_json, print_line, print_note
+from plsync.cli.signals import stoppable
 from plsync.journal.filters import Filters, comparable
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
@@ -35,7 +36,7 @@ def export(
         if error.name not in ("starlette", "uvicorn"):
             raise
         exit_with_error("the page needs two packages: pip install 'plsync[ui]'; nothing was written")
-    with Journal.open(journal) as opened:
+    with stoppable("nothing was written"), Journal.open(journal) as opened:
         chosen: Iterator[Record] = map(opened.get, ids) if ids else opened.records(limit=limit, **filters)
         first = next(chosen, None)
         if first is None:

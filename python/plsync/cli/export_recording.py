@@ -9,6 +9,7 @@ import typer
 
 from plsync.cli import humanize
 from plsync.cli.output import print_json, print_line, print_note
+from plsync.cli.signals import stoppable
 from plsync.journal.filters import Filters
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
@@ -27,17 +28,18 @@ def export(
     journal: Path | None,
 ) -> None:
     """Write the chosen records to a recording, and print the report."""
-    # This module compares requests as replay does; other commands do not need it.
-    from plsync.replay.exporter import export as export_records  # noqa: PLC0415
+    with stoppable("nothing was written"):
+        # This module compares requests as replay does; other commands do not need it.
+        from plsync.replay.exporter import export as export_records  # noqa: PLC0415
 
-    with Journal.open(journal) as opened:
-        if ids:
-            chosen: Iterable[Record] = map(opened.get, ids)
-        elif limit is None:
-            chosen = opened.records(oldest_first=True, **filters)
-        else:
-            chosen = reversed(list(opened.records(limit=limit, **filters)))
-        report = export_records(chosen, recording, append=append)
+        with Journal.open(journal) as opened:
+            if ids:
+                chosen: Iterable[Record] = map(opened.get, ids)
+            elif limit is None:
+                chosen = opened.records(oldest_first=True, **filters)
+            else:
+                chosen = reversed(list(opened.records(limit=limit, **filters)))
+            report = export_records(chosen, recording, append=append)
     if json:
         print_json({"recording": str(report.recording), "calls": report.calls, "skipped": report.skipped})
     elif report.calls:
