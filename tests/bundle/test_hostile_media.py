@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,9 @@ from plsync.errors import BundleError
 from tests.support.gap import Gap
 
 
-@pytest.fixture
-def gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Gap]:
-    made = Gap(tmp_path, None, monkeypatch, capsys)
-    made.record(3)
-    yield made
-    made.writer.close()
+@pytest.fixture(autouse=True)
+def _calls(gap: Gap) -> None:
+    gap.record(3)
 
 
 def contents(*roots: Path) -> dict[Path, bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,13 @@ import pytest
 from plsync.bundle.hub import Hub, Origin
 from plsync.cli import run_hub
 from plsync.journal.journal import Journal
-from plsync.testing import PromptLayerServer
 from tests.support.gap import Gap
 from tests.support.spooling import SpoolWriter
 
 
-@pytest.fixture
-def gap(
-    tmp_path: Path,
-    server: PromptLayerServer,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Gap]:
-    made = Gap(tmp_path, server, monkeypatch, capsys)
-    made.journals.mkdir(mode=0o700)
-    yield made
-    made.writer.close()
-
-
 def add(gap: Gap, name: str, records: int) -> Path:
     """A journal of an origin at the hub, as an import leaves it."""
+    gap.journals.mkdir(mode=0o700, exist_ok=True)
     path = gap.journals / name
     writer = SpoolWriter(path)
     for number in range(records):

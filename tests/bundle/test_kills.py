@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from plsync.journal.journal import Journal
-from plsync.testing import PromptLayerServer
 from tests.support.gap import Gap
+from tests.support.preloading import compiled, run_preloaded
 
 ROUNDS = int(os.environ.get("PLSYNC_BUNDLE_KILLS", "0"))
 
@@ -26,39 +23,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("not installed: cc")
-    built = tmp_path_factory.mktemp("killing") / "killing.so"
-    source = Path(__file__).with_name("killing.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", built, source, "-ldl"], check=True)
-    return built
-
-
-@pytest.fixture
-def gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Gap]:
-    with PromptLayerServer() as server:
-        made = Gap(tmp_path, server, monkeypatch, capsys)
-        yield made
-        made.writer.close()
+    return compiled(Path(__file__).with_name("killing.c"), tmp_path_factory.mktemp("killing"))
 
 
 def run(library: Path, side: Path, arguments: list[str], at: int) -> int:
     """Run a command that is killed before call number ``at``. Returns the number of its calls; 0 if it was killed."""
-    counted = side / "calls"
-    counted.unlink(missing_ok=True)
-    environment = {
-        **os.environ,
-        "PLSYNC_KEYS": str(side / "keys"),
-        "PLSYNC_JOURNAL": str(side / "journal"),
-        "LD_PRELOAD": str(library),
-        "PLSYNC_TEST_KILL_AT": str(at),
-        "PLSYNC_TEST_CALLS": str(counted),
-    }
-    command = [sys.executable, "-c", "from plsync.cli import main; main()", *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done, calls = run_preloaded(library, side, arguments, PLSYNC_TEST_KILL_AT=str(at))
     assert done.returncode in (0, -9), done.stderr
-    return int(counted.read_text()) if done.returncode == 0 else 0
+    return calls if done.returncode == 0 else 0
 
 
 @pytest.mark.timeout(60 * ROUNDS + 60)

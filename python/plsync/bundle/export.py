@@ -143,7 +143,13 @@ def export_records(
     recipient = to.recipient if encrypt else None
     envelope = _Envelope(keys, own, to, "out", journal.id, own.name, recipient, hub, read)
     hide = Hiding(hooks) if hooks else None
-    packed = bundles.pack(hub, choice, os.fspath(keys.path), split_size, hide=hide, on_progress=on_progress)
+    try:
+        packed = bundles.pack(hub, choice, os.fspath(keys.path), split_size, hide=hide, on_progress=on_progress)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write a temporary file in {keys.path}: {error.strerror}; nothing was written; PLSYNC_KEYS names a "
+            f"directory with room"
+        ) from None
     report.running, report.left_out, report.again = packed.running, packed.left_out, packed.again
     with contextlib.ExitStack() as stack:
         writers = packed.writers or [stack.enter_context(_writer(keys.path))]

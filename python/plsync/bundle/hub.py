@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from plsync._common.files import admit_directory, create_new, read_own, temporar
 from plsync._common.native import SignedBundle
 from plsync.bundle.keys import Keys
 from plsync.bundle.receive import BundleFields, left_in, opened
-from plsync.errors import BundleError, JournalLocked
+from plsync.errors import BundleError, JournalError, JournalLocked
 from plsync.journal.journal import Journal
 
 __all__ = ["Hub", "Imported", "Origin", "missing_in"]
@@ -49,7 +49,7 @@ class Imported:
     requeued: int
     """Refused records that a person sent again at the origin."""
     put_back: bool
-    """The origin has read more of the log than this journal has: the journal was put back from a copy."""
+    """The origin has read more of the log than this journal has: the journal was put back from a copy, or is new."""
     missing: list[str]
     """The bundles of the origin that have not arrived, by their numbers."""
 
@@ -123,23 +123,25 @@ class Hub:
 
         Raises:
             BundleError: another key has signed the earlier bundles of this journal.
-            JournalError: the journal cannot be written.
+            JournalError: the journal cannot be written, or was replaced meanwhile. The bundle is not confirmed then.
         """
-        origin = self.origin_of(BundleFields.of(bundle))
-        path = self.journal(origin)
-        marked = bundle.marked()
-        doubtful = [record_id for record_id, doubt, _ in marked if doubt]
-        known = set()
-        if doubtful and path.exists():
-            with Journal.open(path) as journal:
-                known = {record_id for record_id in doubtful if journal.outbox.find(record_id) is not None}
-        with self._marked(origin, [record_id for record_id in doubtful if record_id not in known]):
-            records, new = bundle.import_records(os.fspath(path), on_progress=on_progress)
+        fields = BundleFields.of(bundle)
+        origin = self.origin_of(fields)
+        path = self.prepare(origin)
+        identity = _identity(path)
+        if not self.is_settled(origin):
+            # An earlier import was killed after its records, and before they were in doubt.
             self.settle(origin)
+        marked = bundle.marked()
+        self._mark(origin, [record_id for record_id, doubt, _ in marked if doubt])
+        records, new = bundle.import_records(os.fspath(path), on_progress=on_progress)
+        self.settle(origin)
         with Journal.open(path) as journal:
             bundles = journal.bundles
             requeued = bundles.raise_rounds([(record_id, number) for record_id, _, number in marked if number])
             followups = bundle.take_followups(bundles.store)
+            if _identity(path) != identity:
+                raise JournalError(f"{path} was replaced meanwhile; {fields.label} is not confirmed; import it again")
             # The receipt comes last: everything of the bundle is on the disk.
             put_back = bundle.arrive(bundles.store)
             return Imported(origin, records, new, followups, requeued, put_back, missing_in(journal))
@@ -163,8 +165,10 @@ class Hub:
                         f"the bundle; nothing was changed; no two machines share a journal"
                     )
                 return origin
-        taken = {origin.directory for origin in origins}
-        directory = fields.signer if fields.signer not in taken else f"{fields.signer}-{fields.journal_id[:8]}"
+        taken = {self.inbox.name, *(origin.directory for origin in origins)}
+        # A whole id is longer than any name, so that no origin gets the journal of another.
+        names = (fields.signer, f"{fields.signer}-{fields.journal_id[:8]}", f"{fields.signer}-{fields.journal_id}")
+        directory = next(name for name in names if name not in taken)
         origin = Origin(directory, fields.signer, fields.key_id, fields.journal_id)
         self._write(f"{directory}{_SUFFIX}", json.dumps(asdict(origin)))
         return origin
@@ -209,16 +213,13 @@ class Hub:
                 record = journal.outbox.find(bytes.fromhex(line))
                 if record is not None and record.state == "pending" and record.status != "pending":
                     journal.outbox.park([record.seq], "in_doubt", "the origin may have sent it")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(marks)
 
-    @contextlib.contextmanager
-    def _marked(self, origin: Origin, doubtful: list[bytes]) -> Iterator[None]:
-        marks = f"{origin.directory}.doubt"
+    def _mark(self, origin: Origin, doubtful: list[bytes]) -> None:
         if doubtful:
             # Before the records: a run after a crash puts them in doubt before it sends.
-            self._write(marks, "\n".join(record_id.hex() for record_id in doubtful))
-        yield
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path / marks)
+            self._write(f"{origin.directory}.doubt", "\n".join(record_id.hex() for record_id in doubtful))
 
     def _read(self, path: Path) -> Origin:
         try:
@@ -240,3 +241,9 @@ class Hub:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """The file that a journal has under its name. A copy that was put in its place is another one."""
+    found = os.stat(path / "FORMAT")
+    return found.st_dev, found.st_ino

@@ -74,6 +74,7 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
     """
     signature = read_signature(path)
     inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    left_in(inbox)
     copy, beside = inbox / (name := f"{os.urandom(16).hex()}.tar"), inbox / f"{name}.minisig"
     peers = [(trusted.card.name, trusted.role, trusted.card.public_key) for trusted in keys.trusted()]
     try:
@@ -86,6 +87,11 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
         yield bundle
     except BundleError as error:
         raise BundleError(f"{path.name}: {error}") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BundleError(
+            f"{path.name}: {reason}; it is not confirmed, and no record is lost: import it again"
+        ) from None
     finally:
         for done in (copy, beside):
             with contextlib.suppress(OSError):

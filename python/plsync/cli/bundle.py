@@ -111,13 +111,13 @@ def export(
     if new and again:
         raise wrong_usage("--new", "--again is its opposite; choose one of them")
     choice: Choice = "new" if new else "again" if again else "unreceived"
-    keys = Keys()
+    keys, failed = Keys(), False
     if not directory.is_dir():
         raise BundleError(f"{directory} is no directory; nothing was written; name a directory on the medium")
     if hub is not None:
         if no_content or redact is not None:
             raise wrong_usage("--redact" if redact is not None else "--no-content", "excludes --hub")
-        reports = _export_back(Hub(hub), keys, to, directory)
+        reports, failed = _export_back(Hub(hub), keys, to, directory)
     else:
         trusted = _recipient(keys, to)
         limit = {} if split_size is None else {"split_size": split_size.limit}
@@ -139,6 +139,8 @@ def export(
             print_json(_exported(report))
         else:
             print_lines(stdout_console(), export_lines(report, is_hub=hub is not None))
+    if failed:
+        raise typer.Exit(1)
     if any(report.left_out for report in reports):
         raise typer.Exit(_WORK_LEFT)
 
@@ -318,16 +320,22 @@ def _recipient(keys: Keys, name: str | None) -> TrustedCard:
     raise BundleError("no hub is trusted; nothing was written; run `plsync keys trust CARD --role hub` first")
 
 
-def _export_back(hub: Hub, keys: Keys, to: str | None, directory: Path) -> list[ExportReport]:
+def _export_back(hub: Hub, keys: Keys, to: str | None, directory: Path) -> tuple[list[ExportReport], bool]:
+    """Write the logs, and return whether an origin is not trusted any more. It stops no other."""
     if to is not None:
         keys.find(to, "origin")
-    reports = []
+    reports, failed = [], False
+    cards = {trusted.card.name: trusted.card for trusted in keys.trusted() if trusted.role == "origin"}
     for origin in hub.origins():
-        if to in (None, origin.name):
-            card = keys.find(origin.name, "origin")[0].card
-            with Journal.open(hub.journal(origin), create=True) as journal:
-                reports.append(export_log(journal, origin.journal_id, keys, card, directory))
-    return reports
+        if to not in (None, origin.name):
+            continue
+        if origin.name not in cards:
+            print_note(f"plsync: {origin.name} is not trusted here; nothing was written for it; `plsync keys trust`")
+            failed = True
+            continue
+        with Journal.open(hub.journal(origin), create=True) as journal:
+            reports.append(export_log(journal, origin.journal_id, keys, cards[origin.name], directory))
+    return reports, failed
 
 
 def _import_one(path: Path, keys: Keys, target: Hub | Journal) -> dict[str, Any]:

@@ -90,7 +90,8 @@ def _hub_lines(fields: dict[str, Any]) -> Iterator[Text]:
         yield escaped(f"  {humanize.count(fields['requeued'], 'refused call')} will be sent again")
     if fields["put_back"]:
         yield escaped(
-            "  This journal was put back from a copy: its waiting calls are looked up before they are sent.", "yellow"
+            "  This journal is older than its reports, or new: its waiting calls are looked up before they are sent.",
+            "yellow",
         )
     if fields["missing"]:
         names = ", ".join(fields["missing"][:10])
