@@ -23,6 +23,8 @@ __all__ = ["JsonLines", "as_json"]
 _BEGIN: Final = b'{"resourceSpans":'
 # The receiver for such files in OpenTelemetry's collector reads lines of up to 1 MiB by default.
 _LONGEST: Final = (1 << 20) - 1
+# After a kill -9 the next export repeats at most this many bytes of lines.
+_SYNCED: Final = 16 << 20
 
 
 class JsonLines:
@@ -61,7 +63,7 @@ class JsonLines:
         if found is None:
             self._file.close()
             raise ExportError(f"{path} is no file of OTLP JSON lines, and was not changed: choose another file")
-        self._end = self._settled = found
+        self._end = self._settled = self._synced = found
         self._file.truncate(self._end)
         self._file.seek(self._end)
 
@@ -84,9 +86,20 @@ class JsonLines:
         return 0, ""
 
     def settle(self) -> bool:
-        """Keep the lines of now, also if the export fails. They are safe when the file is closed."""
+        """Keep the lines of now, also if the export fails. Returns whether they are on the disk.
+
+        Raises:
+            ExportError: the disk is full or fails.
+        """
         self._settled = self._end
-        return False
+        if not self._is_added_to or self._end - self._synced < _SYNCED:
+            return False
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+        self._synced = self._end
+        return True
 
     def close(self) -> None:
         """Bring the lines safely to disk. A new file gets its name.
