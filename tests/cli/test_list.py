@@ -107,6 +107,13 @@ def test_the_columns_of_tail_depend_on_the_width_alone(records: list[Record], wi
             assert cells(line).ljust(width)[heading.index(name) - 2 : heading.index(name)] == "  "
 
 
+@pytest.mark.parametrize("columns", ["0", "00", "-1", "wide", "9" * 30, ""])
+def test_records_are_shown_without_a_usable_width(writer: SpoolWriter, path: Path, columns: str) -> None:
+    writer.call("question", "b", at=NOW)
+    assert printed(path, "list", COLUMNS=columns).splitlines()[1].endswith("question")
+    assert "--limit" in printed(path, "list", "--help", COLUMNS=columns)
+
+
 def test_the_table_of_a_usual_terminal_has_the_time(writer: SpoolWriter, path: Path) -> None:
     start = {"params": {"model": "claude-3-5-sonnet-20241022"}}
     record_id = writer.start({"kind": "llm", "prompts": [INPUT], **start}, at=NOW)

@@ -166,6 +166,8 @@ def test_a_surplus_argument_is_reported(called: Any, name: str) -> None:
         (["run", "--settle", "nan"], "plsync run: --settle nan: choose a number, from 0 to 86400"),
         (["run", "--exec", "echo {request_id"], "plsync run: --exec echo {request_id: {request_id is no placeholder"),
         (["retry"], "plsync retry: nothing to retry: "),
+        (["list", "--text", ""], "plsync list: --text '': choose a value that is not empty"),
+        (["forget", "--model", "", "--since", "1d", "--yes"], "plsync forget: --model '': choose a value"),
         (["list", "--text", "in Latin-1: \udce9"], r"plsync list: --text 'in Latin-1: \udce9': choose a text"),
         (["export", "0199", "--tag", "a", "--recording", "x"], "plsync export: ids and filters exclude each other"),
     ],

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.language_models import FakeListLLM
@@ -209,6 +210,17 @@ def test_a_dry_run_shows_the_time_the_model_and_the_input(path: Path, writer: Sp
     assert shown.endswith("  gpt-4o  The capital of France? \\x1b[2J")
     nothing = run(path, "forget", "--metadata", "user_id=71", "--yes")
     assert (nothing.returncode, nothing.stdout, nothing.stderr.partition(";")[0]) == (0, "", "no record matches")
+
+
+@pytest.mark.parametrize(
+    "empty", [{"text": ""}, {"model": ""}, {"tag": []}, {"metadata": {}}, {"delivery": ()}], ids=str
+)
+def test_an_empty_filter_forgets_nothing(path: Path, writer: SpoolWriter, empty: dict[str, Any]) -> None:
+    kept_call(writer, 1)
+    with Journal.open(path) as journal:
+        with pytest.raises(ValueError, match="nothing was removed"):
+            journal.forget(tag="kept", **empty) if "tag" not in empty else journal.forget(status="ok", **empty)
+        assert [record.forgotten for record in journal.records()] == [False]
 
 
 def test_the_receipt_names_the_server_that_has_a_record(

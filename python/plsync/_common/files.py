@@ -88,10 +88,22 @@ def read_named(path: str | os.PathLike[str], limit: int) -> bytes:
         OSError: as :func:`open_own`, for the file that the link names.
     """
     try:
-        return read_own(os.path.realpath(path), limit)
+        return _read_named(path, limit)
     except FileNotFoundError:
         # Kubernetes replaces a secret by changing a link, and removes the old file.
-        return read_own(os.path.realpath(path), limit)
+        return _read_named(path, limit)
+
+
+def _read_named(path: str | os.PathLike[str], limit: int) -> bytes:
+    named = os.path.realpath(path)
+    # The user named the file. The advice for plsync's own files is to move a file of another kind away.
+    with contextlib.suppress(PermissionError):
+        mode = os.stat(named).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a directory, not a regular file", named)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a FIFO, a socket or a device, not a regular file", named)
+    return read_own(named, limit)
 
 
 def create_new(path: str | os.PathLike[str], flags: int = os.O_WRONLY) -> int:

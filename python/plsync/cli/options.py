@@ -192,8 +192,19 @@ def parse_status(value: str) -> str:
     return _one_of(value, get_args(StatusName))
 
 
+def parse_search(value: str) -> str:
+    """A text to search for, a model or a conversation. An empty text would choose every record.
+
+    Raises:
+        BadParameter: it is empty, or has bytes in another encoding.
+    """
+    if not value:
+        raise bad_value(value, "choose a value that is not empty")
+    return parse_text(value)
+
+
 def parse_text(value: str) -> str:
-    """A text to search for."""
+    """A text."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -325,6 +336,7 @@ _FILTERS: Final[dict[str, Any]] = {
             "--model",
             metavar="NAME",
             autocompletion=completion.models,
+            parser=parse_search,
             help="Only this model, by its full name or a pattern: 'gpt-4*'.",
         ),
     ],
@@ -350,7 +362,9 @@ _FILTERS: Final[dict[str, Any]] = {
     ],
     "thread": Annotated[
         list[str] | None,
-        typer.Option("--thread", metavar="ID", parser=parse_text, help="Only calls of this conversation (thread_id)."),
+        typer.Option(
+            "--thread", metavar="ID", parser=parse_search, help="Only calls of this conversation (thread_id)."
+        ),
     ],
     "run": Annotated[
         list[str] | None,
@@ -387,7 +401,7 @@ _FILTERS: Final[dict[str, Any]] = {
     "text": Annotated[
         list[str] | None,
         typer.Option(
-            "--text", metavar="TEXT", parser=parse_text, help="Only records with this text in request or answer."
+            "--text", metavar="TEXT", parser=parse_search, help="Only records with this text in request or answer."
         ),
     ],
     "state": Annotated[

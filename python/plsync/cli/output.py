@@ -45,6 +45,8 @@ __all__ = [
 ]
 
 _PIPE_WIDTH: Final = 160
+# Digits of a width.
+_LONGEST_WIDTH: Final = 6
 _LABEL_WIDTH: Final = 14
 # The least indentation of a line that continues one at the left margin, or an indented one.
 _CONTINUED: Final = 6
@@ -58,18 +60,24 @@ class _StdoutConsole(Console):
 
 def stdout_console() -> Console:
     """A console on standard output: as wide as the terminal, or 160 columns in a pipe."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    width = _named_width() or (None if sys.stdout.isatty() else _PIPE_WIDTH)
     return _StdoutConsole(highlight=False, markup=False, emoji=False, width=width)
 
 
 def is_for_program(console: Console) -> bool:
     """Whether a table goes to a program, which gets every column and whole times. With ``COLUMNS`` set it does not."""
-    return not console.is_terminal and "COLUMNS" not in os.environ
+    return not console.is_terminal and _named_width() is None
+
+
+def _named_width() -> int | None:
+    """The width in ``COLUMNS``; None unless it is a number of columns."""
+    named = os.environ.get("COLUMNS", "")
+    return int(named) or None if named.isdecimal() and len(named) <= _LONGEST_WIDTH else None
 
 
 def stderr_console() -> Console:
     """A console on standard error, with the width of :func:`stdout_console`."""
-    width = None if sys.stderr.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    width = _named_width() or (None if sys.stderr.isatty() else _PIPE_WIDTH)
     return Console(stderr=True, highlight=False, markup=False, emoji=False, width=width)
 
 

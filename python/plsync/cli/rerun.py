@@ -54,6 +54,7 @@ _RECORDED_MODEL = typer.Option(
     "--recorded-model",
     metavar="NAME",
     autocompletion=completion.models,
+    parser=options.parse_search,
     help="Only requests to this model, by its full name or a pattern: 'gpt-4*'.",
 )
 _LIMIT = typer.Option("-n", "--limit", metavar="N", parser=options.parse_limit, help="Only the newest N calls.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
@@ -204,13 +205,16 @@ class Journal(JournalReader):
             filters: instead of keys, the filters of :meth:`records`.
 
         Raises:
-            ValueError: neither keys nor filters, or both; else as :meth:`records`.
+            ValueError: neither keys nor filters, or both, or an empty filter; else as :meth:`records`.
             RecordNotFound: no record has a key.
             AmbiguousId: several records have a key.
             JournalError: the journal cannot be read or written.
         """
         if bool(keys) == any(filters.values()):
             raise ValueError("pass ids or filters, and not both; nothing was removed")
+        if empty := [name for name, value in filters.items() if isinstance(value, Sized) and not len(value)]:
+            # Other methods take some empty filters for no filter.
+            raise ValueError(f"the filter {empty[0]} is empty; nothing was removed")
         full = self._ingest_unless_full()
         if keys:
             try:

@@ -1,13 +1,19 @@
 //! Searches bodies for a text, in any case of its letters, and in any JSON escape of its characters.
 //!
 //! Text and body are compared in Unicode's normal form NFC, with each character in its simple case folding. `Ü` finds `ü`, composed
-//! or not, and `ς` finds `Σ`. No character becomes two: `ß` does not find `ss`. A text of ASCII characters is searched byte by byte.
+//! or not, and `ς` finds `Σ`. No character but `İ` becomes two: `ß` does not find `ss`. A text of ASCII characters is searched byte by
+//! byte, except in a body with one of the two letters beyond ASCII that fold to ASCII.
 
 use memchr::memmem::{Finder, find};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 /// The first character that may compose with the character before it.
 const FIRST_COMBINING: char = '\u{300}';
+/// `İ`, which has no simple case folding.
+const DOTTED_I: char = '\u{130}';
+
+/// The long s `ſ` and the Kelvin sign, which fold to `s` and `k`.
+const FOLDED_TO_ASCII: [&[u8]; 2] = ["\u{17f}".as_bytes(), "\u{212a}".as_bytes()];
 
 /// A text to find in bodies.
 #[derive(Debug)]
@@ -36,18 +42,32 @@ impl TextSearch {
     }
 
     fn is_in_unescaped(&self, body: &[u8]) -> bool {
-        if self.is_ascii {
-            return self.finder.find(body).is_some();
+        if self.is_ascii && self.finder.find(body).is_some() {
+            return true;
         }
-        !body.is_ascii() && self.finder.find(folded(&String::from_utf8_lossy(body)).as_bytes()).is_some()
+        if body.is_ascii() || (self.is_ascii && !FOLDED_TO_ASCII.iter().any(|letter| find(body, letter).is_some())) {
+            return false;
+        }
+        self.finder.find(folded(&String::from_utf8_lossy(body)).as_bytes()).is_some()
     }
 }
 
 /// The text in NFC, each character in its simple case folding.
+///
+/// Some marks compose with a letter of one case alone: `h` has one with a line below, and `H` has not. So the text is composed again
+/// after the folding.
 fn folded(text: &str) -> String {
-    let is_composed =
-        text.chars().all(|character| character < FIRST_COMBINING) || is_nfc_quick(text.chars()) == IsNormalized::Yes;
-    if is_composed { text.chars().map(fold).collect() } else { text.nfc().map(fold).collect() }
+    let mut once: String =
+        if is_composed(text) { text.chars().map(fold).collect() } else { text.nfc().map(fold).collect() };
+    // A body has its ASCII letters in lower case, so its decomposed İ is an i with a dot above.
+    if once.contains(DOTTED_I) {
+        once = once.replace(DOTTED_I, "i\u{307}");
+    }
+    if is_composed(&once) { once } else { once.nfc().collect() }
+}
+
+fn is_composed(text: &str) -> bool {
+    text.chars().all(|character| character < FIRST_COMBINING) || is_nfc_quick(text.chars()) == IsNormalized::Yes
 }
 
 /// The simple case folding of a character, as Unicode's `CaseFolding.txt` has it: the lower case of its upper case, where each is one
@@ -146,6 +166,8 @@ mod tests {
             ("日本", "日本語"),
             ("GROẞ 𐐀", "groß 𐐨"),
             ("µ", "μ"),
+            ("Waſſer", "WASSER"),
+            ("293 \u{212a}", "293 k"),
         ] {
             assert!(finds(text, body), "{text} in {body}");
             assert!(finds(body.split(' ').next().unwrap(), body));
@@ -160,6 +182,17 @@ mod tests {
         assert!(finds("CAFÉ", "cafe\u{301}"));
         assert!(finds("cafe\u{301}", "CAFÉ"));
         assert!(finds("한", "\u{1112}\u{1161}\u{11ab}"));
+        // Of each pair, one case alone composes with the mark.
+        for (upper, lower) in
+            [("İ", "i\u{307}"), ("H\u{331}", "ẖ"), ("T\u{308}", "ẗ"), ("W\u{30a}", "ẘ"), ("J\u{30c}", "ǰ")]
+        {
+            for (text, body) in [(upper, upper), (lower, lower), (upper, lower), (lower, upper)] {
+                assert!(finds(text, body), "{text} in {body}");
+            }
+        }
+        assert!(finds("I\u{307}stanbul", "I\u{307}STANBUL"));
+        assert!(finds("İstanbul", "I\u{307}stanbul"));
+        assert!(!finds("ıstanbul", "İstanbul"));
     }
 
     #[test]
