@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import warnings
 from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from plsync import PromptLayerCallbackHandler
+from plsync.cli import main
 from tests.support.commands import run
 from tests.support.models import Chat
 from tests.support.spooling import SpoolWriter
@@ -145,3 +148,16 @@ def test_wrong_usage_exits_with_2(path: Path, arguments: list[str]) -> None:
     done = run(path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(r"plsync\b.*: .*\n", done.stderr)
+
+
+def test_an_interrupt_before_a_command_begins_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("plsync.cli.app", interrupted)
+    # The command replaces them for its process.
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130

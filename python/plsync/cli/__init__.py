@@ -112,6 +112,9 @@ def main() -> None:
         output.exit_with_error(str(error))
     except typer.Abort:
         output.exit_with_error("there was no answer to the question; nothing was changed")
+    except KeyboardInterrupt:
+        # Ctrl-C before the command began. typer ends a command in the same way.
+        sys.exit(130)
     except BrokenPipeError:
         output.exit_on_broken_pipe()
     except OSError as error:
