@@ -42,7 +42,7 @@ build/clients/made: .venv/built tests/clients/requirements.txt
 	build/clients/bin/pip install --quiet --requirement tests/clients/requirements.txt
 	@touch $@
 
-# The lake in Apache Spark, with two executors, and spans in a real collector. Needs Java 17 and Go 1.26, or newer ones.
+# The lake in Apache Spark, with two executors, and spans in a real collector, sent and in a file. Needs Java 17 and Go 1.26, or newer ones.
 fleet: build/fleet/made build/fleet/collector
 	build/fleet/bin/python -m pytest -p no:cacheprovider tests/fleet
 
