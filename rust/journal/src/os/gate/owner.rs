@@ -81,11 +81,8 @@ fn writable(path: &Path, found: &Metadata) -> Error {
     let writers = if mode & OTHERS_WRITE != 0 { "every user".to_owned() } else { format!("its group {}", found.gid()) };
     let bits = if mode & OTHERS_WRITE != 0 { "go-w" } else { "g-w" };
     let inside = if found.is_dir() { ", choose a directory inside it" } else { "" };
-    let remedy = format!(
-        "run `chmod {bits} {}`{inside}, or set {}",
-        path.display(),
-        trusting(path, "if you trust those users")
-    );
+    let remedy =
+        format!("run `chmod {bits} {}`{inside}, or set {}", path.display(), trusting(path, "if you trust those users"));
     refused(path, format!("can be written to by {writers} (mode {mode:04o})"), remedy)
 }
 
