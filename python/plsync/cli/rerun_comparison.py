@@ -36,16 +36,16 @@ def print_comparison(
         judge: the user's own measure.
         as_json: one JSON object a line: the comparisons, then the sums of each model under ``sums``.
     """
-    from plsync.rerun import Sums, newest_reruns  # noqa: PLC0415 - loads LangChain
+    from plsync.rerun import Sums, newest_rerun_ids  # noqa: PLC0415 - loads LangChain
 
     with Journal.open(into) as target:
-        reruns = newest_reruns(target, model)
+        reruns = newest_rerun_ids(target, model)
         models = sorted({name for _, name in reruns})
         found: dict[str, list[Comparison]] = {name: [] for name in models}
         for original in originals:
             for name in models:
-                if (record := reruns.get((original.id, name))) is not None:
-                    found[name].append(_compared(original, record, name, judge))
+                if (record_id := reruns.get((original.id, name))) is not None:
+                    found[name].append(_compared(original, target.get(record_id), name, judge))
                     if as_json:
                         print_json(found[name][-1].as_dict())
         if as_json:

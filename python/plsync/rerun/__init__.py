@@ -8,7 +8,7 @@ from plsync.rerun.answers import Answer
 from plsync.rerun.comparison import Comparison, Judge, Sums, compare
 from plsync.rerun.model import make_model
 from plsync.rerun.originals import JournalOriginals, Original, Originals, RecordingOriginals
-from plsync.rerun.reruns import MODEL, ORIGINAL, newest_reruns
+from plsync.rerun.reruns import MODEL, ORIGINAL, newest_rerun_ids, newest_reruns
 from plsync.rerun.run import Rerun, RerunReport
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "Sums",
     "compare",
     "make_model",
+    "newest_rerun_ids",
     "newest_reruns",
 ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from plsync.journal.journal import Journal
     from plsync.journal.record import Record
 
-__all__ = ["MODEL", "ORIGINAL", "newest_reruns", "sent_ids"]
+__all__ = ["MODEL", "ORIGINAL", "newest_rerun_ids", "newest_reruns", "sent_ids"]
 
 ORIGINAL: Final = "rerun_of"
 """The key of the metadata that has the id of the recorded call."""
@@ -24,13 +24,22 @@ def newest_reruns(journal: Journal, model: str | None = None) -> dict[tuple[str,
         journal: the target journal.
         model: only reruns of this model.
     """
-    found: dict[tuple[str, str], Record] = {}
+    return {key: journal.get(record_id) for key, record_id in newest_rerun_ids(journal, model).items()}
+
+
+def newest_rerun_ids(journal: Journal, model: str | None = None) -> dict[tuple[str, str], str]:
+    """The id of the newest rerun of each recorded call, by its id and the model. It takes less memory than the records.
+
+    Args:
+        journal: the target journal.
+        model: only reruns of this model.
+    """
+    found: dict[tuple[str, str], str] = {}
     filters: Filters = {} if model is None else {"metadata": {MODEL: model}}
     for record in journal.records(oldest_first=True, **filters):
         original, name = record.metadata.get(ORIGINAL), record.metadata.get(MODEL)
         if isinstance(original, str) and isinstance(name, str):
-            record.drop_parsed()
-            found[original, name] = record
+            found[original, name] = record.id
     return found
 
 
