@@ -86,13 +86,7 @@ def export(
     ] = False,
     redact: Annotated[
         str | None,
-        typer.Option(
-            "--redact",
-            metavar="MODULE:FUNCTION",
-            parser=options.parse_function,
-            help="A redact hook as of the handler: it receives each event, and returns the event to write.",
-            show_default=False,
-        ),
+        options.redact_option("A redact hook as of the handler: receives each event, and returns the event to write."),
     ] = None,
     json: options.Json = False,
     journal: options.Journal = None,

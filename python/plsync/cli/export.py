@@ -65,12 +65,7 @@ def export(
     ] = False,
     redact: Annotated[
         str | None,
-        typer.Option(
-            "--redact",
-            metavar="MODULE:FUNCTION",
-            parser=options.parse_function,
-            help="A function that receives each row, and returns the row to write, or None.",
-        ),
+        options.redact_option("A function that receives each row, and returns the row to write, or None."),
     ] = None,
     filters: Filters,
     everything: Annotated[

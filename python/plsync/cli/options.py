@@ -127,6 +127,17 @@ def parse_function(value: str) -> str:
     return value
 
 
+def redact_option(help_text: str) -> Any:
+    """The option ``--redact``, which names a function that changes the written data.
+
+    Args:
+        help_text: the help of the option, with the argument and the result of the function.
+    """
+    return typer.Option(
+        "--redact", metavar="MODULE:FUNCTION", parser=parse_function, help=help_text, show_default=False
+    )
+
+
 def parse_limit(value: str) -> int | None:
     """A number of records; None, for all of them, from ``0`` and ``all``."""
     return parse_count(value) or None
