@@ -20,6 +20,7 @@ from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import Watchdog, notify
 from plsync.config.file import Workspace, read_config
+from plsync.delivery.link import Links
 from plsync.delivery.lock import sole_sender
 from plsync.delivery.runner import Runner
 from plsync.errors import BundleError, JournalLocked, PlsyncError
@@ -80,6 +81,7 @@ class HubRun:
         self._stopping = threading.Event()
         self._runner: Runner | None = None
         self._watchdog = Watchdog()
+        self._links = Links()
         self._turns: dict[str, _Turn] = {}
         self._is_cut = False
         self._locked: set[str] = set()
@@ -91,7 +93,7 @@ class HubRun:
         Returns:
             The exit code: 1 if a journal failed, else 3 if one has work left, else 0.
         """
-        with until_signalled(self._stop, None):
+        with until_signalled(self._stop, None), self._links:
             notify("READY=1", "STATUS=sending")
             while not self._stopping.is_set():
                 self._hub.resume(self._keys, sole_sender)
@@ -158,6 +160,7 @@ class HubRun:
                 while_running=self._while_running,
                 on_activity=lambda activity: notify(f"STATUS={origin.directory} {activity}"),
                 on_turn=self._watchdog.turn,
+                connect=self._links.connected,
             ).serve()
         except JournalLocked:
             # An import holds the lock. The journal has its turn in the next round, and with `--once` one further turn.
@@ -192,15 +195,14 @@ class HubRun:
     @contextlib.contextmanager
     def _while_running(self, runner: Runner, _client: PromptLayerClient) -> Iterator[None]:
         self._runner = runner
-        timer = threading.Timer(self._seconds, self._cut, (runner,))
-        timer.daemon = True
-        timer.start()
+        done, seconds = threading.Event(), self._seconds
+        self._links.threads.start(lambda: None if done.wait(seconds) else self._cut(runner), "plsync-turn")
         try:
             if self._stopping.is_set():
                 runner.stop()
             yield
         finally:
-            timer.cancel()
+            done.set()
             self._runner = None
 
 

@@ -23,6 +23,7 @@ from plsync.cli.deliveries import left_by_delivery
 from plsync.cli.disk import DiskWatch
 from plsync.cli.output import print_note
 from plsync.delivery.last_run import reported_run, store
+from plsync.delivery.link import Link, connected
 from plsync.delivery.lock import SenderLock, sole_sender
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import PassReport, Pause, Step
@@ -123,6 +124,7 @@ class ServedJournal:
         while_running: makes the context in which the steps run. It gets the runner and its client.
         on_activity: called with each new activity: ``sending``, ``idle``, or the reason for a pause.
         on_turn: called with each turn of the run's loop.
+        connect: makes the connection from the settings and the seconds for a response.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class ServedJournal:
         while_running: Callable[[Runner, PromptLayerClient], AbstractContextManager[None]],
         on_activity: Callable[[str], None],
         on_turn: Callable[[], None],
+        connect: Callable[[Settings, float], AbstractContextManager[Link]] = connected,
     ) -> None:
         self._path = path
         self._settings = settings
@@ -143,6 +146,7 @@ class ServedJournal:
         self._while_running = while_running
         self._on_activity = on_activity
         self._on_turn = on_turn
+        self._connect = connect
         self._functions = options.functions()
         self._command = options.command()
 
@@ -162,17 +166,16 @@ class ServedJournal:
         with Journal.open(self._path, create=not options.once) as journal, sole_sender(journal.path) as lock:
             with (
                 reported_run(journal) as report,
-                PromptLayerClient.connect(self._settings(), policy.timeout) as client,
+                self._connect(self._settings(), policy.timeout) as link,
                 Wake(journal.path) as wake,
             ):
+                client = link.client
                 report.url = client.url
                 # Before the first ingest, which may apply the quota.
                 dropped = _Dropped(journal, reporter)
                 reporter.place = partial(_place, client)
                 store(journal, report)
-                dispatcher = CallbackDispatcher(
-                    journal, functions=self._functions, command=self._command, on_report=wake.interrupt
-                )
+                dispatcher = self._dispatcher(journal, wake)
 
                 def turn() -> None:
                     lock.beat()
@@ -187,6 +190,8 @@ class ServedJournal:
                     in_flight=options.in_flight,
                     trees=options.trees,
                     memory=options.memory,
+                    sizer=link.sizer,
+                    start=link.start,
                     dispatcher=dispatcher,
                     on_progress=reporter.progress,
                     on_turn=turn,
@@ -200,7 +205,8 @@ class ServedJournal:
                 # Records of earlier versions get their digests while the run waits for new ones.
                 filler = contextlib.nullcontext() if options.once else Filler(journal)
                 with filler, self._while_running(runner, client):
-                    dispatcher.start()
+                    if dispatcher is not None:
+                        dispatcher.start()
                     try:
                         self._run_steps(runner, lock, journal, dropped)
                     finally:
@@ -215,6 +221,11 @@ class ServedJournal:
         if halt is not None and RULES[type(halt)].action is Action.STOP:
             error = halt_error(halt, client.address, client.key_source, client.url_setting)
         return Served(left, shown, unavailable, stats.followups_stranded, elsewhere, error)
+
+    def _dispatcher(self, journal: Journal, wake: Wake) -> CallbackDispatcher | None:
+        if self._functions is None and self._command is None:
+            return None
+        return CallbackDispatcher(journal, functions=self._functions, command=self._command, on_report=wake.interrupt)
 
     def _rebind(self, runner: Runner, client: PromptLayerClient) -> None:
         """Bind the journal to the client's workspace, in place of the one before."""

@@ -19,9 +19,11 @@ from plsync.delivery.shortages import shortage_in
 from plsync.delivery.wake import Wake, WakeReason
 from plsync.promptlayer.outcomes import Ambiguous, Outcome, Unreachable
 from plsync.promptlayer.request_threads import call_unless_stopped
+from plsync.promptlayer.thread_pool import StartThread, start_thread
 
 if TYPE_CHECKING:
     from plsync.callbacks.dispatcher import CallbackDispatcher
+    from plsync.delivery.batching import BatchSizer
     from plsync.delivery.memory import MemoryBudget
     from plsync.journal.journal import Journal
     from plsync.promptlayer.client import PromptLayerClient
@@ -68,6 +70,8 @@ class Runner:
         in_flight: requests at once.
         trees: whether agents are sent as trees.
         memory: the memory for the contents of records; None for the budget that all senders of the process share.
+        sizer: chooses the bytes of a request; None to begin with small requests.
+        start: starts a thread for requests that send records.
         dispatcher: a started dispatcher of callbacks; None to deliver no request ids.
         on_progress: called with the report of the running pass whenever it has changed.
         on_turn: called by the thread of the run with each turn of its loop: every few seconds, also while it waits.
@@ -84,6 +88,8 @@ class Runner:
         in_flight: int = MAX_IN_FLIGHT,
         trees: bool = True,
         memory: MemoryBudget | None = None,
+        sizer: BatchSizer | None = None,
+        start: StartThread = start_thread,
         dispatcher: CallbackDispatcher | None = None,
         on_progress: Callable[[PassReport], None] = lambda _: None,
         on_turn: Callable[[], None] = lambda: None,
@@ -111,6 +117,8 @@ class Runner:
             in_flight=in_flight,
             trees=trees,
             memory=memory,
+            sizer=sizer,
+            start=start,
             stopped=self._turn,
             on_progress=on_progress,
         )

@@ -24,6 +24,7 @@ from plsync.journal.disk import is_full_disk
 from plsync.promptlayer.mapping.blueprint import span_json
 from plsync.promptlayer.outcomes import Ambiguous, Delivered, Found, Misdirected, Missing, Outcome, Refused, Throttled
 from plsync.promptlayer.request_threads import RequestThreads
+from plsync.promptlayer.thread_pool import StartThread, start_thread
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
@@ -81,6 +82,8 @@ class Sender:
         in_flight: requests at once.
         trees: whether agents are sent as trees. Without trees each call is a trace, and all other runs are held.
         memory: the memory for the contents of records; None for the budget that all senders of the process share.
+        sizer: chooses the bytes of a request; None to begin with small requests.
+        start: starts a thread for requests.
         stopped: read between requests. Once it returns True the sender sends no more, and waits ``policy.grace``
             seconds for the responses in flight.
         on_progress: called with the report of the running pass whenever it has changed.
@@ -96,6 +99,8 @@ class Sender:
         in_flight: int = MAX_IN_FLIGHT,
         trees: bool = True,
         memory: MemoryBudget | None = None,
+        sizer: BatchSizer | None = None,
+        start: StartThread = start_thread,
         stopped: Callable[[], bool] = lambda: False,
         on_progress: Callable[[PassReport], None] = lambda _: None,
     ) -> None:
@@ -118,10 +123,10 @@ class Sender:
         self._parents: dict[int, str] = {}
         # The traces of trees that will have more records. A tree is in one lane, and a lane in one batch at a time.
         self._unfinished: set[str] = set()
-        self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES)
+        self._sizer = BatchSizer(policy.timeout, MAX_BATCH_BYTES) if sizer is None else sizer
         self._quarantine = Quarantine()
         self._threads: RequestThreads[list[Record], _BatchResult] = RequestThreads(
-            self._send_batch, in_flight, "plsync-send"
+            self._send_batch, in_flight, "plsync-send", start
         )
         self._queue = BatchQueue(self._threads, self._memory)
         self._reconciler = Reconciler(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Final, Generic, NoReturn, TypeAlias, TypeVar
+
+from plsync.promptlayer.thread_pool import StartThread, start_thread
 
 __all__ = ["RequestThreads", "call_unless_stopped"]
 
@@ -30,14 +31,16 @@ class RequestThreads(Generic[T, R]):
         work: the function; takes an item and returns its result.
         number: threads, at most. They start when there is work for them.
         name: the name of each thread.
+        start: starts a thread.
     """
 
-    def __init__(self, work: Callable[[T], R], number: int, name: str) -> None:
+    def __init__(self, work: Callable[[T], R], number: int, name: str, start: StartThread = start_thread) -> None:
         self._work = work
         self.number = number
         """Threads, at most. A smaller number holds for later items."""
         self._name = name
-        self._threads: list[threading.Thread] = []
+        self._start_thread = start
+        self._started = 0
         self._tasks: queue.SimpleQueue[tuple[T, _Results[T, R]] | None] = queue.SimpleQueue()
         self._results: _Results[T, R] = queue.SimpleQueue()
         self._in_flight: dict[int, T] = {}
@@ -55,9 +58,9 @@ class RequestThreads(Generic[T, R]):
     def submit(self, item: T) -> None:
         """Apply the function to an item, in a thread."""
         self._in_flight[id(item)] = item
-        if len(self._threads) < min(self.number, len(self._in_flight)):
+        if self._started < min(self.number, len(self._in_flight)):
             self._start()
-        if self._threads:
+        if self._started:
             self._tasks.put((item, self._results))
         else:
             self._results.put((item, _attempt(self._work, item)))
@@ -94,15 +97,14 @@ class RequestThreads(Generic[T, R]):
 
     def close(self) -> None:
         """Let the threads end once no submitted item is left. A later item starts new threads."""
-        for _ in self._threads:
+        for _ in range(self._started):
             self._tasks.put(None)
-        self._threads = []
+        self._started = 0
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         with contextlib.suppress(RuntimeError):
-            thread.start()
-            self._threads.append(thread)
+            self._start_thread(self._run, self._name)
+            self._started += 1
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
