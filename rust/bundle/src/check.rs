@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope};
 
-use crate::content::PackedMember;
+use crate::content::{Marked, PackedMember};
 use crate::error::Result;
 use crate::limits;
 
@@ -21,7 +21,7 @@ pub(crate) fn threads() -> usize {
 /// Threads that check members.
 pub(crate) struct Checks<'scope> {
     members: SyncSender<PackedMember>,
-    results: Vec<std::thread::ScopedJoinHandle<'scope, Result<()>>>,
+    results: Vec<std::thread::ScopedJoinHandle<'scope, Result<Vec<Marked>>>>,
 }
 
 impl<'scope> Checks<'scope> {
@@ -37,28 +37,29 @@ impl<'scope> Checks<'scope> {
     }
 
     /// Checks a member now or later; false when each thread has found a fault, which [`Checks::finish`] returns.
-    pub(crate) fn add(&self, member: PackedMember) -> Result<bool> {
+    pub(crate) fn add(&self, member: PackedMember, marked: &mut Vec<Marked>) -> Result<bool> {
         // The memory of a large record is taken once, and not by each thread.
         if self.results.is_empty() || member.member.raw > limits::MEMBER as u64 {
-            return member.unpack()?.check().map(|()| true);
+            return member.unpack()?.check(marked).map(|()| true);
         }
         Ok(self.members.send(member).is_ok())
     }
 
     /// Waits for the rest.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self, marked: &mut Vec<Marked>) -> Result<()> {
         drop(self.members);
         for result in self.results {
-            result.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            marked.extend(result.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
         }
         Ok(())
     }
 }
 
-fn check_all(waiting: &Mutex<Receiver<PackedMember>>) -> Result<()> {
+fn check_all(waiting: &Mutex<Receiver<PackedMember>>) -> Result<Vec<Marked>> {
+    let mut marked = Vec::new();
     loop {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(member) = next else { return Ok(()) };
-        member.unpack()?.check()?;
+        let Ok(member) = next else { return Ok(marked) };
+        member.unpack()?.check(&mut marked)?;
     }
 }

@@ -3,9 +3,9 @@
 use std::io::Read;
 
 use crate::error::{Error, Result, malformed};
-use crate::ids::Sha;
+use crate::ids::{Id, Sha};
 use crate::limits;
-use crate::lines::{self, Record};
+use crate::lines::{self, Record, RecordHeader};
 use crate::manifest::{Member, MemberKind};
 
 /// A compressed member. Its SHA-256 is the one in the manifest.
@@ -24,6 +24,24 @@ impl PackedMember {
             return malformed(format!("{name} has another length than the manifest"));
         }
         Ok(Content { kind, name, items, content })
+    }
+}
+
+/// A record that may have been sent, or that a person sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The record's id.
+    pub id: Id,
+    /// As in its header.
+    pub doubt: bool,
+    /// As in its header.
+    pub round: u32,
+}
+
+impl Marked {
+    fn of(header: &RecordHeader) -> Option<Self> {
+        let &RecordHeader { id, doubt, round, .. } = header;
+        (doubt || round > 0).then_some(Self { id, doubt, round })
     }
 }
 
@@ -58,9 +76,14 @@ impl Content {
         lines::framed_records(&self.content)
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Checks everything, and adds the records that need more than to be stored to `marked`.
+    pub(crate) fn check(&self, marked: &mut Vec<Marked>) -> Result<()> {
         let items = match self.kind {
-            MemberKind::Records => lines::records(&self.content)?.len(),
+            MemberKind::Records => {
+                let records = lines::records(&self.content)?;
+                marked.extend(records.iter().filter_map(|record| Marked::of(&record.header)));
+                records.len()
+            }
             MemberKind::Followups => lines::follow_ups(&self.content)?.len(),
             MemberKind::Log => lines::log(&self.content)?.len(),
             MemberKind::Prompt => {

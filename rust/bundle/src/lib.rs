@@ -29,13 +29,13 @@ mod writer;
 
 pub use card::Card;
 pub use comment::Comment;
-pub use content::Content;
+pub use content::{Content, Marked};
 pub use error::{Error, Result};
 pub use ids::{Id, KeyId, Sha};
 pub use keys::{PublicKey, SecretKey};
 pub use manifest::{Kind, Manifest};
 pub use member::{Draft, Packed};
-pub use reader::{Bundle, Claim, Peer, Role, Verified};
+pub use reader::{Bundle, Checked, Claim, Peer, Role, Verified};
 pub use seal::{Identity, Recipient};
 pub use signature::Digests;
 pub use text::is_name;

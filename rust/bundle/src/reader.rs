@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::check::Checks;
 use crate::comment::Comment;
-use crate::content::{Content, PackedMember};
+use crate::content::{Content, Marked, PackedMember};
 use crate::error::{Error, Result, malformed};
 use crate::ids::{Hex, KeyId, Sha};
 use crate::keys::PublicKey;
@@ -105,7 +105,7 @@ impl<F: Read + Seek> Verified<F> {
     ///
     /// # Errors
     /// When the bundle breaks the format anywhere.
-    pub fn check(&mut self, identity: Option<&Identity>) -> Result<Manifest> {
+    pub fn check(&mut self, identity: Option<&Identity>) -> Result<Checked> {
         self.check_with(identity, |_| Ok(()))
     }
 
@@ -117,23 +117,23 @@ impl<F: Read + Seek> Verified<F> {
         &mut self,
         identity: Option<&Identity>,
         mut on_items: impl FnMut(u64) -> Result<()>,
-    ) -> Result<Manifest> {
+    ) -> Result<Checked> {
         let mut bundle = self.open(identity)?;
-        let mut log = bundle.manifest.log;
+        let (mut log, mut marked) = (bundle.manifest.log, Vec::new());
         let threads = if bundle.manifest.members.len() > 2 { crate::check::threads() } else { 0 };
         std::thread::scope(|scope| {
             let checks = Checks::begin(scope, threads);
             while let Some(member) = bundle.next_packed()? {
                 on_items(member.member.items)?;
                 if member.kind != MemberKind::Log {
-                    if checks.add(member)? {
+                    if checks.add(member, &mut marked)? {
                         continue;
                     }
-                    checks.finish()?;
+                    checks.finish(&mut marked)?;
                     return malformed("a member was not checked");
                 }
                 let member = member.unpack()?;
-                member.check()?;
+                member.check(&mut marked)?;
                 if let Some(span) = &mut log {
                     for line in lines::log(&member.content)? {
                         let (number, _) = lines::Entry::parse(line)?;
@@ -144,9 +144,9 @@ impl<F: Read + Seek> Verified<F> {
                     }
                 }
             }
-            checks.finish()
+            checks.finish(&mut marked)
         })?;
-        Ok(bundle.manifest)
+        Ok(Checked { id: bundle.id, manifest: bundle.manifest, is_encrypted: bundle.is_encrypted, marked })
     }
 
     /// Begins to read the bundle.
@@ -177,6 +177,19 @@ impl<F: Read + Seek> Verified<F> {
     }
 }
 
+/// A bundle that breaks the format nowhere.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The id of the bundle.
+    pub id: Sha,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// Whether the file is encrypted.
+    pub is_encrypted: bool,
+    /// The records that may have been sent, or that a person sent again. In no order.
+    pub marked: Vec<Marked>,
+}
+
 /// A bundle whose members are being read.
 pub struct Bundle<R: Read> {
     /// The id of the bundle.
@@ -196,6 +209,19 @@ impl<R: Read> Bundle<R> {
     /// When the archive differs from the manifest.
     pub fn next_member(&mut self) -> Result<Option<Content>> {
         self.next_packed()?.map(PackedMember::unpack).transpose()
+    }
+
+    /// The next member of a kind. Members of other kinds are passed without decompressing them.
+    ///
+    /// # Errors
+    /// When the archive differs from the manifest.
+    pub fn next_of(&mut self, kind: MemberKind) -> Result<Option<Content>> {
+        while let Some(member) = self.next_packed()? {
+            if member.kind == kind {
+                return member.unpack().map(Some);
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn next_packed(&mut self) -> Result<Option<PackedMember>> {

@@ -79,7 +79,7 @@ fn entries_of_a_log_read_back_at_the_origin_alone() {
     let me = sides.origin.public().id;
     let claim = Claim::read(&written.signature, &hub(Role::Hub), &[me]).unwrap();
     let mut verified = claim.admit(&mut &file[..], Cursor::new(Vec::new())).unwrap();
-    assert_eq!(verified.check(None).unwrap().log.unwrap().after, 3);
+    assert_eq!(verified.check(None).unwrap().manifest.log.unwrap().after, 3);
     let mut bundle = verified.open(None).unwrap();
     let member = bundle.next_member().unwrap().unwrap();
     let entries = lines::log(&member.content).unwrap();

@@ -80,7 +80,7 @@ pub use store::followups::{
     FailedFollowUp, FollowUp, FollowUpKey, FollowUpState, ListedState, Op, SentFollowUp, Target,
 };
 pub use store::forget::{ForgetReport, ForgottenRecord, UnreadableFile};
-pub use store::ingest::IngestReport;
+pub use store::ingest::{Incoming, IngestReport};
 pub use store::outbox::{AckedRow, LeaseLimits, Limits, TREE_WAIT, TreeRest};
 pub use store::query::known::Known;
 pub use store::query::{

@@ -45,7 +45,7 @@ impl Sides {
     /// Reads a bundle to the hub whole.
     pub fn read(&self, file: &[u8], signature: &str) -> Result<(Manifest, Vec<Content>)> {
         let mut verified = self.verify(file, signature)?;
-        let manifest = verified.check(Some(&self.identity))?;
+        let manifest = verified.check(Some(&self.identity))?.manifest;
         let mut bundle = verified.open(Some(&self.identity))?;
         let mut members = Vec::new();
         while let Some(member) = bundle.next_member()? {

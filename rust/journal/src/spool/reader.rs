@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use crate::frame::{self, Defect, HEADER, Header, MAX_PAYLOAD};
+use crate::frame::{self, Defect, HEADER, Head, Header, MAX_PAYLOAD};
 use crate::os::fs;
 use crate::os::gate::{self, Access};
 use crate::state::{CallEnd, FrameKind, Lane};
@@ -50,6 +50,11 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    pub(crate) fn head(&self) -> Head {
+        let Self { kind, ended, flags, lane, id, .. } = *self;
+        Head { kind, ended, flags, lane, id }
+    }
+
     /// Bytes of labels and body.
     pub(crate) fn payload_len(&self) -> usize {
         self.payload_len

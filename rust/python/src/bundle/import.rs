@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use plsync_bundle::lines::{self, Entry};
 use plsync_bundle::manifest::MemberKind;
-use plsync_bundle::{Claim, Content, Error, Id, Identity, KeyId, Manifest, Peer, PublicKey, Role, Sha, Verified};
+use plsync_bundle::{Checked, Claim, Content, Error, Id, Identity, KeyId, Peer, PublicKey, Role, Verified};
 use plsync_journal::{
     Access, Arrival, CarriedFollowUp, Error as JournalError, Hearing, HubNumber, Millis, Op, Place, RecordId,
     RequestId, Store as Journal, Word,
@@ -28,9 +28,7 @@ const BATCH: usize = 1000;
 pub(crate) struct SignedBundle {
     verified: Mutex<Verified<File>>,
     identity: Option<Identity>,
-    manifest: Manifest,
-    id: Sha,
-    is_encrypted: bool,
+    checked: Checked,
 }
 
 /// Checks a signature, copies the file into the new file `copy`, and reads it whole. `peers` are name, role and key; `own` are the ids
@@ -67,10 +65,8 @@ pub(crate) fn open_bundle(
         let mut medium = plsync_journal::open(&path, Access::ReadAny).map_err(into_io)?;
         let copy = new_file(&copy)?;
         let mut verified = claim.admit(&mut medium, copy)?;
-        let manifest = verified.check(identity.as_ref())?;
-        let bundle = verified.open(identity.as_ref())?;
-        let (id, is_encrypted) = (bundle.id, bundle.is_encrypted);
-        Ok(SignedBundle { identity, manifest, id, is_encrypted, verified: Mutex::new(verified) })
+        let checked = verified.check(identity.as_ref())?;
+        Ok(SignedBundle { identity, checked, verified: Mutex::new(verified) })
     };
     py.detach(open).map_err(|error: Error| bundle_to_python(py, &error))
 }
@@ -88,7 +84,7 @@ impl SignedBundle {
     fn fields<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (peer, comment, fields) = (&verified.peer, &verified.comment, PyDict::new(py));
-        fields.set_item("id", self.id.to_string())?;
+        fields.set_item("id", self.checked.id.to_string())?;
         fields.set_item("kind", comment.kind.name())?;
         fields.set_item("from", &peer.name)?;
         fields.set_item("key_id", peer.key.id.to_string())?;
@@ -98,33 +94,24 @@ impl SignedBundle {
         fields.set_item("part", comment.part[0])?;
         fields.set_item("parts", comment.part[1])?;
         fields.set_item("bytes", comment.size)?;
-        fields.set_item("encrypted", self.is_encrypted)?;
-        fields.set_item("created_at_ms", self.manifest.created_at)?;
+        fields.set_item("encrypted", self.checked.is_encrypted)?;
+        fields.set_item("created_at_ms", self.checked.manifest.created_at)?;
         for (name, kind) in
             [("records", MemberKind::Records), ("followups", MemberKind::Followups), ("entries", MemberKind::Log)]
         {
-            let members = self.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(kind));
+            let members =
+                self.checked.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(kind));
             fields.set_item(name, members.map(|member| member.items).sum::<u64>())?;
         }
         Ok(fields)
     }
 
     /// The ids of the records that may have been sent.
-    fn doubtful(&self, py: Python<'_>) -> PyResult<Vec<[u8; 16]>> {
-        let mut found = Vec::new();
-        let read = || {
-            self.each_record(|record| {
-                if record.header.doubt {
-                    found.push(record.header.id.0);
-                }
-                Ok(())
-            })
-        };
-        py.detach(read).map_err(|error| bundle_to_python(py, &error))?;
-        Ok(found)
+    fn doubtful(&self) -> Vec<[u8; 16]> {
+        self.checked.marked.iter().filter(|marked| marked.doubt).map(|marked| marked.id.0).collect()
     }
 
-    /// Appends the records to the journal in `path`. Returns the number of records, and how many of them were new. `on_progress` is called
+    /// Adds the records to the journal in `path`. Returns the number of records, and how many of them were new. `on_progress` is called
     /// with the number of records that are done and the number of all.
     #[pyo3(signature = (path, *, on_progress = None))]
     fn import_records(&self, py: Python<'_>, path: PathBuf, on_progress: Option<Py<PyAny>>) -> PyResult<(u64, u64)> {
@@ -133,18 +120,8 @@ impl SignedBundle {
     }
 
     /// The records that may have been sent, or that a person sent again: id, doubt and round.
-    fn marked(&self, py: Python<'_>) -> PyResult<Vec<([u8; 16], bool, u32)>> {
-        let mut found = Vec::new();
-        let read = || {
-            self.each_record(|record| {
-                if record.header.doubt || record.header.round > 0 {
-                    found.push((record.header.id.0, record.header.doubt, record.header.round));
-                }
-                Ok(())
-            })
-        };
-        py.detach(read).map_err(|error| bundle_to_python(py, &error))?;
-        Ok(found)
+    fn marked(&self) -> Vec<([u8; 16], bool, u32)> {
+        self.checked.marked.iter().map(|marked| (marked.id.0, marked.doubt, marked.round)).collect()
     }
 
     /// Queues the follow-ups in the journal of a hub. Returns how many are new.
@@ -167,10 +144,10 @@ impl SignedBundle {
 
     /// Notes in the journal of a hub that the bundle is there. Returns whether the journal was put back from a copy.
     fn arrive(&self, py: Python<'_>, store: &Store) -> PyResult<bool> {
-        let manifest = &self.manifest;
+        let manifest = &self.checked.manifest;
         let serials = manifest.recent_serials.iter().copied().chain(std::iter::repeat(0));
         let arrival = Arrival {
-            id: self.id.0,
+            id: self.checked.id.0,
             serial: manifest.serial,
             part: manifest.part,
             place: manifest.place.as_ref().map(|place| Place {
@@ -221,26 +198,20 @@ impl SignedBundle {
 }
 
 impl SignedBundle {
-    fn each_record(&self, mut work: impl FnMut(&lines::Record) -> Result<(), Error>) -> Result<(), Error> {
-        self.each_member(MemberKind::Records, |member| member.records()?.iter().try_for_each(&mut work))
-    }
-
     fn each_member(&self, kind: MemberKind, mut work: impl FnMut(&Content) -> Result<(), Error>) -> Result<(), Error> {
-        if !self.manifest.members.iter().any(|member| MemberKind::of(&member.name) == Some(kind)) {
+        if !self.checked.manifest.members.iter().any(|member| MemberKind::of(&member.name) == Some(kind)) {
             return Ok(());
         }
         let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut bundle = verified.open(self.identity.as_ref())?;
-        while let Some(member) = bundle.next_member()? {
-            if member.kind == kind {
-                work(&member)?;
-            }
+        while let Some(member) = bundle.next_of(kind)? {
+            work(&member)?;
         }
         Ok(())
     }
 
     fn read_log(&self, journal: &Journal, hub: HubNumber, failed: &mut Option<JournalError>) -> Result<Hearing, Error> {
-        let span = self.manifest.log.ok_or_else(|| Error::Malformed("the bundle has no log".into()))?;
+        let span = self.checked.manifest.log.ok_or_else(|| Error::Malformed("the bundle has no log".into()))?;
         let place = keep(journal.enter_epoch(hub, span.epoch.0), failed)?;
         // A log joins where its hash is the one that was read before.
         let (mut number, mut chain, mut joins) = (span.after, span.chain, false);
@@ -272,7 +243,7 @@ impl SignedBundle {
             Ok(())
         })?;
         let known = keep(journal.place(hub), failed)?.unwrap_or_default();
-        let mut place = Place { serial: known.serial.max(self.manifest.serial), at: Millis::now(), ..known };
+        let mut place = Place { serial: known.serial.max(self.checked.manifest.serial), at: Millis::now(), ..known };
         if joins && end.0 > place.number {
             (place.number, place.chain) = (end.0, end.1.0);
         }

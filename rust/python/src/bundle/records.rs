@@ -1,20 +1,18 @@
 //! Adds the records of a bundle to a journal at the hub.
 //!
-//! One thread reads the bundle and appends to the spool. Another moves the events into the store meanwhile. Members of a bundle that was
-//! checked before are not checked again: they have the same SHA-256.
+//! Members of a bundle that was checked before are not checked again: they have the same SHA-256.
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
-use std::thread::Builder;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plsync_bundle::lines::{Ended, Record};
 use plsync_bundle::manifest::MemberKind;
-use plsync_bundle::{Error as BundleError, Identity, Verified};
+use plsync_bundle::{Bundle, Error as BundleError, Identity, Verified};
 use plsync_journal::{
-    CallEnd, Durability, Event, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_REDACTED, FLAG_RUN, FrameKind, Head,
-    Known, Lane, RecordId, Spool, Store as Journal, labels,
+    CallEnd, Error as JournalError, Event, FLAG_CACHED, FLAG_INFERRED, FLAG_LOSSY, FLAG_REDACTED, FLAG_RUN, FrameKind,
+    Head, Incoming, Known, Lane, RecordId, Store as Journal, labels,
 };
 use pyo3::prelude::*;
 
@@ -22,20 +20,17 @@ use crate::errors::{OrRaise, bundle_to_python, to_python};
 
 /// The flags of events. The rest of a record's flags describes the store that it was in.
 const EVENT_FLAGS: u8 = FLAG_CACHED | FLAG_LOSSY | FLAG_REDACTED | FLAG_INFERRED;
-/// Bytes in the spool after which they are moved into the store.
-const SPOOLED: usize = 8 << 20;
 /// The time between two looks at signals, and between two reports of progress.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Why an import ended early. Records that were added stay, and the next import leaves them alone.
+/// Why no further record is added.
 enum Failure {
-    Journal(plsync_journal::Error),
+    Journal(JournalError),
     Bundle(BundleError),
-    Python(PyErr),
 }
 
-impl From<plsync_journal::Error> for Failure {
-    fn from(error: plsync_journal::Error) -> Self {
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
         Self::Journal(error)
     }
 }
@@ -46,7 +41,8 @@ impl From<BundleError> for Failure {
     }
 }
 
-/// Adds the records to the journal in `path`. Returns the number of records, and how many of them were new.
+/// Adds the records to the journal in `path`. Returns the number of records, and how many of them were new. After an error the records
+/// that were added stay, and the next import leaves them alone.
 pub(super) fn import(
     py: Python<'_>,
     path: &Path,
@@ -55,106 +51,77 @@ pub(super) fn import(
     on_progress: Option<&Py<PyAny>>,
 ) -> PyResult<(u64, u64)> {
     let store = py.detach(|| Journal::open(path, true)).or_raise(py)?;
-    let spool = Spool::open(path, Durability::Process).or_raise(py)?;
-    // Records that an earlier import appended are in the store then.
+    // An import of an earlier version may have left records in the spool.
     py.detach(|| store.ingest(true)).or_raise(py)?;
-    let mut report = |done: u64, total: u64| {
-        Python::attach(|py| {
-            py.check_signals()?;
-            on_progress.map_or(Ok(()), |report| report.call1(py, (done, total)).map(drop))
-        })
-        .map_err(Failure::Python)
-    };
-    let imported = py.detach(|| {
-        std::thread::scope(|scope| {
-            // One message waits while the store takes the events of an earlier one.
-            let (appended, waiting) = sync_channel(1);
-            let ingesting = Builder::new().spawn_scoped(scope, || ingest_all(&store, waiting)).ok();
-            let mut spooled = |bytes: &mut usize| -> Result<(), Failure> {
-                if *bytes < SPOOLED {
+    let mut bundle = verified.open(identity).map_err(|error| bundle_to_python(py, &error))?;
+    let members =
+        bundle.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(MemberKind::Records));
+    let total: u64 = members.map(|member| member.items).sum();
+    // Both functions end the work by an error of the journal or by no more records, and the error itself is kept here.
+    let (mut unread, mut raised) = (None, None);
+    let (seen, mut reported) = (AtomicU64::new(0), Instant::now());
+    let taken = py.detach(|| {
+        store.take_events(
+            |incoming| match add_member(&store, &mut bundle, incoming, &seen) {
+                Ok(is_more) => Ok(is_more),
+                Err(Failure::Journal(error)) => Err(error),
+                Err(Failure::Bundle(error)) => {
+                    unread = Some(error);
+                    Ok(false)
+                }
+            },
+            || {
+                if reported.elapsed() < PAUSE {
                     return Ok(());
                 }
-                match appended.try_send(()) {
-                    Ok(()) => *bytes = 0,
-                    // The spool grows no further while the store is busy.
-                    Err(TrySendError::Full(())) if *bytes >= 4 * SPOOLED => {
-                        let _ = appended.send(());
-                        *bytes = 0;
-                    }
-                    Err(TrySendError::Full(())) => {}
-                    // There is no thread, or the store failed: the call returns its error.
-                    Err(TrySendError::Disconnected(())) => {
-                        store.ingest(true)?;
-                        *bytes = 0;
-                    }
-                }
-                Ok(())
-            };
-            let done = append_all(&store, &spool, verified, identity, &mut spooled, &mut report);
-            drop(appended);
-            if let Some(Err(panic)) = ingesting.map(std::thread::ScopedJoinHandle::join) {
-                std::panic::resume_unwind(panic);
-            }
-            done
-        })
+                reported = Instant::now();
+                report(on_progress, seen.load(Ordering::Relaxed), total).map_err(|error| {
+                    raised = Some(error);
+                    JournalError::Internal("the import was interrupted")
+                })
+            },
+        )
     });
-    let counts = imported.map_err(|failure| match failure {
-        Failure::Journal(error) => to_python(py, &error),
-        Failure::Bundle(error) => bundle_to_python(py, &error),
-        Failure::Python(error) => error,
-    })?;
-    py.detach(|| spool.flush().and_then(|()| store.ingest(true))).or_raise(py)?;
-    Ok(counts)
-}
-
-/// Moves events into the store for each message. After a failure the channel is closed.
-fn ingest_all(store: &Journal, waiting: Receiver<()>) {
-    while waiting.recv().is_ok() {
-        if store.ingest(true).is_err() {
-            return;
+    match (unread, raised) {
+        (Some(error), _) => Err(bundle_to_python(py, &error)),
+        (None, Some(error)) => Err(error),
+        (None, None) => {
+            let taken = taken.map_err(|error| to_python(py, &error))?;
+            report(on_progress, total, total)?;
+            Ok((total, taken.records))
         }
     }
 }
 
-fn append_all(
+/// Raises the exception of a signal handler, as for Ctrl-C, and reports the progress.
+fn report(on_progress: Option<&Py<PyAny>>, done: u64, total: u64) -> PyResult<()> {
+    Python::attach(|py| {
+        py.check_signals()?;
+        on_progress.map_or(Ok(()), |report| report.call1(py, (done, total)).map(drop))
+    })
+}
+
+/// Adds the records of the next member that the journal lacks, and counts all of them. Returns false after the last member.
+fn add_member(
     store: &Journal,
-    spool: &Spool,
-    verified: &mut Verified<File>,
-    identity: Option<&Identity>,
-    spooled: &mut impl FnMut(&mut usize) -> Result<(), Failure>,
-    report: &mut impl FnMut(u64, u64) -> Result<(), Failure>,
-) -> Result<(u64, u64), Failure> {
-    let mut bundle = verified.open(identity)?;
-    let is_record = |name: &str| MemberKind::of(name) == Some(MemberKind::Records);
-    let members = bundle.manifest.members.iter().filter(|member| is_record(&member.name));
-    let total = members.map(|member| member.items).sum();
-    let (mut records, mut new, mut bytes, mut reported) = (0, 0, 0, Instant::now());
-    while let Some(member) = bundle.next_member()? {
-        if member.kind != MemberKind::Records {
-            break;
-        }
-        let found = member.checked_records()?;
-        let ids: Vec<_> = found.iter().map(|record| RecordId(record.header.id.0)).collect();
-        for (record, known) in found.iter().zip(store.known(&ids)?) {
-            if known != Known::Yes {
-                append(spool, record, known)?;
-            }
-            new += u64::from(known == Known::No);
-        }
-        records += found.len() as u64;
-        bytes += member.content.len();
-        spooled(&mut bytes)?;
-        if reported.elapsed() >= PAUSE {
-            report(records, total)?;
-            reported = Instant::now();
+    bundle: &mut Bundle<&mut File>,
+    incoming: &mut Incoming,
+    seen: &AtomicU64,
+) -> Result<bool, Failure> {
+    let Some(member) = bundle.next_of(MemberKind::Records)? else { return Ok(false) };
+    let records = member.checked_records()?;
+    let ids: Vec<_> = records.iter().map(|record| RecordId(record.header.id.0)).collect();
+    for (record, known) in records.iter().zip(store.known(&ids)?) {
+        if known != Known::Yes {
+            add(incoming, record, known)?;
         }
     }
-    report(records, total)?;
-    Ok((records, new))
+    seen.fetch_add(member.items, Ordering::Relaxed);
+    Ok(true)
 }
 
-/// Appends the events of a record that the journal lacks.
-fn append(spool: &Spool, record: &Record, known: Known) -> plsync_journal::Result<()> {
+/// Adds the events of a record that the journal lacks.
+fn add(incoming: &mut Incoming, record: &Record, known: Known) -> plsync_journal::Result<()> {
     let header = &record.header;
     let is_run = header.flags & FLAG_RUN != 0;
     let mut section = Vec::new();
@@ -171,24 +138,30 @@ fn append(spool: &Spool, record: &Record, known: Known) -> plsync_journal::Resul
         labels::push(&mut section, labels::TAG, tag.as_bytes());
     }
     let (id, flags) = (RecordId(header.id.0), header.flags & EVENT_FLAGS);
-    if let Some(body) = record.start.filter(|_| known == Known::No) {
-        let kind = if is_run { FrameKind::RunStart } else { FrameKind::Start };
-        let head = Head { flags: flags & !FLAG_INFERRED, lane: Lane(header.lane), ..Head::new(kind, id) };
-        spool.append(&Event { head, labels: &section, body })?;
-    }
     let ended = match header.ended {
         Ended::Ok => CallEnd::Ok,
         Ended::Error => CallEnd::Error,
         Ended::Cancelled => CallEnd::Cancelled,
         Ended::Partial => CallEnd::Partial,
         Ended::Interrupted => CallEnd::Interrupted,
-        // The ingester finds it when the process that imports has ended.
-        Ended::Abandoned => return Ok(()),
+        Ended::Abandoned => CallEnd::Abandoned,
     };
-    if let Some(body) = record.end {
+    let is_abandoned = ended == CallEnd::Abandoned;
+    let start = record.start.filter(|_| known == Known::No).map(|body| {
+        let kind = if is_run { FrameKind::RunStart } else { FrameKind::Start };
+        let head = Head { flags: flags & !FLAG_INFERRED, lane: Lane(header.lane), ..Head::new(kind, id) };
+        // No end follows.
+        let head = if is_abandoned { Head { ended, ..head } } else { head };
+        Event { head, labels: &section, body }
+    });
+    let end = record.end.filter(|_| !is_abandoned).map(|body| {
         let kind = if is_run { FrameKind::RunEnd } else { FrameKind::End };
         let head = Head { flags, ended, ..Head::new(kind, id) };
-        spool.append(&Event { head, labels: &section, body })?;
+        Event { head, labels: &section, body }
+    });
+    match (start, end) {
+        (Some(start), Some(end)) => incoming.push(&[start, end]),
+        (Some(event), None) | (None, Some(event)) => incoming.push(&[event]),
+        (None, None) => Ok(()),
     }
-    Ok(())
 }

@@ -84,9 +84,12 @@ impl CarriedEntry {
 
 /// The hubs of a record. A damaged entry counts as missing: the record goes out again, in doubt.
 pub(crate) fn get(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<CarriedEntry> {
-    let key = seq_key(seq);
-    let found = trees.carried.get(txn, &key)?.and_then(|stored| CarriedEntry::read(&key, stored));
-    Ok(found.unwrap_or_default())
+    Ok(of(seq, trees.carried.get(txn, &seq_key(seq))?))
+}
+
+/// The hubs of a record, from its entry in the tree.
+pub(super) fn of(seq: Seq, stored: Option<&[u8]>) -> CarriedEntry {
+    stored.and_then(|stored| CarriedEntry::read(&seq_key(seq), stored)).unwrap_or_default()
 }
 
 pub(crate) fn put(txn: &mut RwTxn, trees: &Trees, seq: Seq, entry: &CarriedEntry) -> Result<()> {

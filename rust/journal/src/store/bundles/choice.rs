@@ -1,15 +1,15 @@
 //! Which records go into a bundle. Receipts decide, so a lost medium costs the bytes of the next export.
 
-use heed::RoTxn;
-
-use super::carried;
+use super::carried::{self, CarriedEntry};
 use super::hubs::HubNumber;
 use crate::state::{CallEnd, Custody, State};
 use crate::store::Store;
-use crate::store::db::trees::{GROWING, Trees, tail_seq};
+use crate::store::db::trees::{GROWING, tail_seq};
+use crate::store::db::walk::Walk;
 use crate::store::outbox::{parked_records, tree_wait::until};
 use crate::store::records::counts::Counts;
-use crate::store::records::transition::load;
+use crate::store::records::row::StateRow;
+use crate::store::records::transition::{load, row_of};
 use crate::{Millis, Result, Seq};
 
 /// Which records an export takes.
@@ -67,8 +67,11 @@ impl Store {
             }
             seqs.sort_unstable();
             let mut records = Vec::new();
+            let (mut rows, mut given) = (Walk::new(txn, trees.state), Walk::new(txn, trees.carried));
             for seq in seqs {
-                records.extend(carriable(txn, trees, seq, hub, choice)?);
+                let row = row_of(seq, rows.value(seq)?)?;
+                let entry = carried::of(seq, given.value(seq)?);
+                records.extend(carriable(seq, &row, &entry, hub, choice));
                 self.db().trimmer.release_if_due(txn, trees);
             }
             let counts = Counts::load(txn, trees)?;
@@ -78,17 +81,16 @@ impl Store {
 }
 
 /// How a record goes into a bundle for a hub; `None` when it stays.
-fn carriable(txn: &RoTxn, trees: &Trees, seq: Seq, hub: HubNumber, choice: Choice) -> Result<Option<Carriable>> {
-    let row = load(txn, trees, seq)?;
+fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, hub: HubNumber, choice: Choice) -> Option<Carriable> {
     let may_go = match row.state {
         State::Pending => row.ended != CallEnd::No,
         State::InDoubt => true,
         State::Leased | State::Acked | State::Dead | State::Held => false,
     };
     if !may_go || row.is_pruned() || row.is_forgotten() {
-        return Ok(None);
+        return None;
     }
-    let (entry, custody) = (carried::get(txn, trees, seq)?, row.custody());
+    let custody = row.custody();
     let is_theirs = entry.owner().is_none_or(|owner| owner == hub);
     let goes = match choice {
         Choice::Unreceived => is_theirs && custody != Some(Custody::Received),
@@ -98,5 +100,5 @@ fn carriable(txn: &RoTxn, trees: &Trees, seq: Seq, hub: HubNumber, choice: Choic
     // A record in doubt that no entry explains was sent by this journal.
     let is_unclear = row.state == State::InDoubt && (custody.is_none() || entry.given.is_empty());
     let doubt = is_unclear || entry.given.iter().any(|given| given.hub != hub);
-    Ok(goes.then_some(Carriable { seq, doubt, round: entry.round, is_again: custody.is_some() }))
+    goes.then_some(Carriable { seq, doubt, round: entry.round, is_again: custody.is_some() })
 }

@@ -14,5 +14,6 @@ pub(crate) mod stamp;
 pub(crate) mod trees;
 mod upgrade;
 pub(crate) mod verify;
+pub(crate) mod walk;
 
 pub(crate) use pace::Pace;

@@ -365,7 +365,13 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
             row.state = State::Held;
             row.last_error = OPAQUE.into();
         }
-        FrameKind::Start | FrameKind::RunStart | FrameKind::Segment => row.lane = event.lane,
+        FrameKind::Start | FrameKind::RunStart | FrameKind::Segment => {
+            row.lane = event.lane;
+            // Only an event from elsewhere than the spool: its process is gone, and no end follows.
+            if event.ended == CallEnd::Abandoned && row.ended == CallEnd::No {
+                row.ended = CallEnd::Abandoned;
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::spool::reader::Frame;
+use crate::frame::Head;
 use crate::state::FrameKind;
 use crate::store::Store;
 use crate::store::db::trees::{PART_START, record_key, tail_seq};
@@ -29,14 +29,14 @@ impl Bases {
         Self { store: store.clone(), known: HashMap::new(), order: VecDeque::new(), bytes: 0 }
     }
 
-    /// The start that the body of this frame may repeat. Keeps the frame, if it is the start of a root.
-    pub(super) fn of(&mut self, frame: &Frame, section: &[u8], body: &[u8]) -> Option<Arc<Base>> {
+    /// The start that the body of this event may repeat. Keeps the event, if it is the start of a root.
+    pub(super) fn of(&mut self, head: &Head, section: &[u8], body: &[u8]) -> Option<Arc<Base>> {
         let root = labels::root(section)?;
-        if frame.kind == FrameKind::RunStart && frame.id == root {
+        if head.kind == FrameKind::RunStart && head.id == root {
             self.keep(root, Base::new(root, body));
             return None;
         }
-        if !may_repeat(frame.kind, body.len()) {
+        if !may_repeat(head.kind, body.len()) {
             return None;
         }
         if !self.known.contains_key(&root) {

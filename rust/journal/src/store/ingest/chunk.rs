@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::frame::HEADER;
-use crate::spool::reader::{Damage, Frame};
+use crate::frame::{HEADER, Head};
+use crate::spool::reader::Damage;
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::store::db::trees::{PART_END, PART_START};
 use crate::store::records::base::Base;
@@ -30,9 +30,11 @@ pub(super) struct Chunk {
     bytes: Vec<u8>,
     /// The number of bytes read.
     pub(super) read: usize,
+    /// Whether more chunks follow, although the chunk has room.
+    pub(super) is_followed: bool,
 }
 
-/// A frame without its bytes.
+/// An event without its bytes.
 pub(super) struct Event {
     pub(super) writer: RecordId,
     pub(super) id: RecordId,
@@ -72,6 +74,11 @@ impl Chunk {
         Self { bytes, ..Self::default() }
     }
 
+    /// An empty chunk that others follow.
+    pub(super) fn followed() -> Self {
+        Self { is_followed: true, ..Self::default() }
+    }
+
     /// The chunk's memory, for reuse.
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -91,15 +98,20 @@ impl Chunk {
         self.events.len() >= FRAMES || self.read >= BYTES
     }
 
+    /// Whether no chunk follows.
+    pub(super) fn is_last(&self) -> bool {
+        !(self.is_full() || self.is_followed)
+    }
+
     pub(super) fn push(
         &mut self,
         writer: RecordId,
-        frame: &Frame,
+        head: &Head,
         labels: &[u8],
         body: &[u8],
         base: Option<Arc<Base>>,
     ) -> Result<()> {
-        let &Frame { id, kind, ended, flags, lane, .. } = frame;
+        let &Head { id, kind, ended, flags, lane } = head;
         self.bytes.try_reserve(labels.len() + body.len()).map_err(|_| Error::memory())?;
         let labels = append(&mut self.bytes, labels);
         let body_len = body.len();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::bases::Bases;
 use super::chunk::{Chunk, FinishedSegment, Progress};
+use super::pipeline::Chunks;
 use crate::os::gate::Access;
 use crate::spool::reader::{Damage, Frame, Reader, Step};
 use crate::spool::segment::{list, list_writers, segment_path};
@@ -88,8 +89,19 @@ impl Merge {
         Ok(Self { streams, bases: Bases::new(store), skipped, largest, has_stopped: false })
     }
 
-    /// The next frames of all segments. There are no more after a chunk that is not full.
-    pub(super) fn take(&mut self, spare: Vec<u8>) -> Result<Chunk> {
+    /// The writers whose process was gone before their segments were read.
+    pub(super) fn dead(&self) -> impl Iterator<Item = &WriterStatus> {
+        self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
+    }
+
+    /// Whether this writer was alive when the ingest started; `None` for a writer that had no files then.
+    pub(super) fn is_alive(&self, writer: RecordId) -> Option<bool> {
+        self.streams.iter().find(|stream| stream.writer == writer).map(|stream| stream.observed.info.alive)
+    }
+}
+
+impl Chunks for Merge {
+    fn take(&mut self, spare: Vec<u8>) -> Result<Chunk> {
         let mut chunk = Chunk::reusing(spare);
         while !chunk.is_full() {
             let mut first: Option<(usize, RecordId)> = None;
@@ -117,16 +129,6 @@ impl Merge {
             self.skipped.append(&mut stream.skipped);
         }
         Ok(chunk)
-    }
-
-    /// The writers whose process was gone before their segments were read.
-    pub(super) fn dead(&self) -> impl Iterator<Item = &WriterStatus> {
-        self.streams.iter().map(|stream| &stream.observed).filter(|observed| !observed.info.alive)
-    }
-
-    /// Whether this writer was alive when the ingest started; `None` for a writer that had no files then.
-    pub(super) fn is_alive(&self, writer: RecordId) -> Option<bool> {
-        self.streams.iter().find(|stream| stream.writer == writer).map(|stream| stream.observed.info.alive)
     }
 }
 
@@ -184,8 +186,9 @@ impl Stream {
         self.save_progress();
         if let (Some(frame), Some(reader)) = (self.peeked.take(), &mut self.reader) {
             let (labels, body) = reader.contents(&frame)?;
-            let base = bases.of(&frame, labels, body);
-            chunk.push(self.writer, &frame, labels, body, base)?;
+            let head = frame.head();
+            let base = bases.of(&head, labels, body);
+            chunk.push(self.writer, &head, labels, body, base)?;
             reader.release_large();
         }
         Ok(())

@@ -7,6 +7,7 @@ pub(crate) mod apply;
 mod bases;
 mod chunk;
 pub(crate) mod cursors;
+mod incoming;
 mod index;
 mod merge;
 mod pipeline;
@@ -28,6 +29,7 @@ use crate::spool::skipped::{SkippedFile, remove};
 use crate::store::Store;
 use crate::{Error, Result, WriterInfo, layout};
 use chunk::FinishedSegment;
+pub use incoming::Incoming;
 use merge::Merge;
 pub use report::IngestReport;
 use room::Room;
@@ -85,24 +87,28 @@ impl Store {
         let mut merge = Merge::open(self, spool, largest)?;
         let stored = std::thread::scope(|scope| {
             let mut removals = Vec::new();
-            let stored = pipeline::run(&mut merge, |group| {
-                self.store_group(group, report, |finished, room, report| {
-                    if finished.is_empty() {
-                        return Ok(());
-                    }
-                    if room == Room::Short {
-                        report.add_removed(remove_segments(finished)?);
-                        return Ok(());
-                    }
-                    let _guard = fork::enter()?;
-                    // Some file systems take milliseconds to free the blocks of a segment, and the next commit should not wait.
-                    // Without a thread, the next ingest removes the segments.
-                    if let Ok(removal) = Builder::new().spawn_scoped(scope, || remove_segments(finished)) {
-                        removals.push(removal);
-                    }
-                    Ok(())
-                })
-            });
+            let stored = pipeline::run(
+                &mut merge,
+                || Ok(()),
+                |group| {
+                    self.store_group(group, report, |finished, room, report| {
+                        if finished.is_empty() {
+                            return Ok(());
+                        }
+                        if room == Room::Short {
+                            report.add_removed(remove_segments(finished)?);
+                            return Ok(());
+                        }
+                        let _guard = fork::enter()?;
+                        // Some file systems take milliseconds to free the blocks of a segment, and the next commit should not wait.
+                        // Without a thread, the next ingest removes the segments.
+                        if let Ok(removal) = Builder::new().spawn_scoped(scope, || remove_segments(finished)) {
+                            removals.push(removal);
+                        }
+                        Ok(())
+                    })
+                },
+            );
             for removal in removals {
                 let removed =
                     removal.join().map_err(|_| Error::Internal("the thread that removes segments panicked"))?;
@@ -110,12 +116,7 @@ impl Store {
             }
             stored
         });
-        if stored.as_ref().is_err_and(Error::is_full_disk) {
-            // Content beyond the quota goes also when no new content fits.
-            report.pruned.add(self.enforce_quota()?);
-            self.db().return_free_pages_if_short()?;
-        }
-        stored?;
+        self.stored_as_far_as_possible(stored, report)?;
         report.skipped.append(&mut merge.skipped);
         if report.forgotten > 0 {
             self.erase_frames()?;
@@ -127,6 +128,16 @@ impl Store {
         report.pruned.add(self.enforce_quota()?);
         self.db().return_free_pages_if_short()?;
         Ok(())
+    }
+
+    /// Makes room after a full disk has ended the storing.
+    fn stored_as_far_as_possible(&self, stored: Result<()>, report: &mut IngestReport) -> Result<()> {
+        if stored.as_ref().is_err_and(Error::is_full_disk) {
+            // Content beyond the quota goes also when no new content fits.
+            report.pruned.add(self.enforce_quota()?);
+            self.db().return_free_pages_if_short()?;
+        }
+        stored
     }
 
     /// Whether this user can only read the journal. Then nothing is ingested.

@@ -12,7 +12,6 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 
 use super::chunk::Chunk;
-use super::merge::Merge;
 use crate::mutex::lock;
 use crate::os::{fork, process_memory};
 use crate::store::records::compressor::BodyCompressor;
@@ -30,19 +29,26 @@ const BYTES: usize = 16 << 20;
 /// The largest piece of memory that is reused, in bytes.
 const MAX_REUSED: usize = 2 << 20;
 
-/// Passes all chunks to `store`, compressed, in order and in groups.
-pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
-    let first = merge.take(Vec::new())?;
-    if first.is_empty() {
-        return Ok(());
+/// A stream of chunks.
+pub(super) trait Chunks: Send {
+    /// The next chunk, in the memory of `spare`.
+    fn take(&mut self, spare: Vec<u8>) -> Result<Chunk>;
+}
+
+/// Passes all chunks to `store`, compressed, in order and in groups. `turn` is called between chunks, in the thread of the caller.
+pub(super) fn run<C: Chunks>(
+    stream: &mut C,
+    turn: impl FnMut() -> Result<()>,
+    mut store: impl FnMut(&mut [Chunk]) -> Result<()>,
+) -> Result<()> {
+    let first = stream.take(Vec::new())?;
+    if first.is_last() {
+        // Not worth a thread.
+        return if first.is_empty() { Ok(()) } else { store(&mut [Worker::new()?.compress(first)?]) };
     }
     let mut worker = Worker::new()?;
-    if !first.is_full() {
-        // Not worth a thread.
-        return store(&mut [worker.compress(first)?]);
-    }
     let shared = SharedState {
-        source: Mutex::new(Source { merge, first: Some(first), number: 0, ended: false }),
+        source: Mutex::new(Source { stream, first: Some(first), number: 0, ended: false }),
         prepared: Mutex::new(Prepared::default()),
         changed: Condvar::new(),
     };
@@ -54,7 +60,7 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
         }
         drop(starting);
         let _finish = FinishOnPanic(&shared);
-        let stored = shared.store_all(&mut worker, &mut store);
+        let stored = shared.store_all(&mut worker, turn, &mut store);
         // Ends the threads, even when there is more to read.
         shared.finish();
         stored
@@ -62,16 +68,16 @@ pub(super) fn run(merge: &mut Merge, mut store: impl FnMut(&mut [Chunk]) -> Resu
 }
 
 /// The state that the threads share.
-struct SharedState<'m> {
-    source: Mutex<Source<'m>>,
+struct SharedState<'s, C> {
+    source: Mutex<Source<'s, C>>,
     prepared: Mutex<Prepared>,
     /// A chunk was prepared or taken, or the pipeline is finished.
     changed: Condvar,
 }
 
 /// The source of chunks, which returns them one after the other.
-struct Source<'m> {
-    merge: &'m mut Merge,
+struct Source<'s, C> {
+    stream: &'s mut C,
     first: Option<Chunk>,
     number: usize,
     ended: bool,
@@ -92,7 +98,7 @@ struct Prepared {
     spare: Vec<Vec<u8>>,
 }
 
-impl SharedState<'_> {
+impl<C: Chunks> SharedState<'_, C> {
     /// Prepares chunks until there are no more.
     fn prepare_all(&self) {
         let _finish = FinishOnPanic(self);
@@ -127,9 +133,9 @@ impl SharedState<'_> {
         source.number += 1;
         let read = match source.first.take() {
             Some(first) => Ok(first),
-            None => source.merge.take(spare),
+            None => source.stream.take(spare),
         };
-        source.ended = read.as_ref().map_or(true, |chunk| !chunk.is_full());
+        source.ended = read.as_ref().map_or(true, Chunk::is_last);
         let count = source.ended.then_some(number + 1);
         lock(&self.prepared).has_large = read.as_ref().is_ok_and(Chunk::is_large);
         drop(source);
@@ -142,9 +148,15 @@ impl SharedState<'_> {
     }
 
     /// Stores prepared chunks, and prepares more when there are too few.
-    fn store_all(&self, worker: &mut Worker, store: &mut impl FnMut(&mut [Chunk]) -> Result<()>) -> Result<()> {
+    fn store_all(
+        &self,
+        worker: &mut Worker,
+        mut turn: impl FnMut() -> Result<()>,
+        store: &mut impl FnMut(&mut [Chunk]) -> Result<()>,
+    ) -> Result<()> {
         let mut group = Group::default();
         loop {
+            turn()?;
             let mut prepared = lock(&self.prepared);
             while let Some(chunk) = (!group.is_full()).then(|| prepared.take()).flatten() {
                 match chunk {
@@ -187,7 +199,9 @@ impl SharedState<'_> {
             }
         }
     }
+}
 
+impl<C> SharedState<'_, C> {
     fn finish(&self) {
         lock(&self.prepared).finished = true;
         self.changed.notify_all();
@@ -205,9 +219,9 @@ enum Next {
 }
 
 /// Finishes the pipeline when its thread panics, so that no other thread waits for the chunk of that thread.
-struct FinishOnPanic<'s, 'm>(&'s SharedState<'m>);
+struct FinishOnPanic<'s, 'c, C>(&'s SharedState<'c, C>);
 
-impl Drop for FinishOnPanic<'_, '_> {
+impl<C> Drop for FinishOnPanic<'_, '_, C> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.finish();

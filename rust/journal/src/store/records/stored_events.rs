@@ -2,9 +2,10 @@
 
 use crate::state::{CallEnd, Lane, State};
 use crate::store::Store;
-use crate::store::db::trees::{PART_END, PART_START, record_key};
+use crate::store::db::trees::{PART_END, PART_START};
+use crate::store::db::walk::Walk;
 use crate::store::records::body;
-use crate::store::records::transition::load;
+use crate::store::records::transition::row_of;
 use crate::{RecordId, Result, Seq};
 
 /// A record with the bodies of its events.
@@ -35,10 +36,9 @@ impl Store {
     pub fn fitting(&self, seqs: &(impl Iterator<Item = Seq> + Clone), bytes: u64, more: u64) -> Result<usize> {
         self.db().read(|txn, trees| {
             let (mut sum, mut fitting) = (0, 0);
+            let mut bodies = Walk::new(txn, trees.records);
             for seq in seqs.clone() {
-                for part in [PART_START, PART_END] {
-                    sum += trees.records.get(txn, &record_key(seq, part))?.map_or(0, body::raw_len);
-                }
+                bodies.each(seq, |_, stored| sum += body::raw_len(stored))?;
                 sum += more;
                 if sum > bytes && fitting > 0 {
                     break;
@@ -59,11 +59,17 @@ impl Store {
         // A read may run again after the store was replaced.
         let (mut passed, mut failed) = (0, None);
         self.db().read(|txn, trees| {
+            let (mut rows, mut bodies) = (Walk::new(txn, trees.state), Walk::new(txn, trees.records));
             for seq in &seqs[passed..] {
-                let row = load(txn, trees, *seq)?;
-                let mut damage = None;
+                let row = row_of(*seq, rows.value(*seq)?)?;
+                let (mut damage, mut parts) = (None, [None; 2]);
+                bodies.each(*seq, |part, stored| {
+                    if let Some(place) = part.first().and_then(|part| parts.get_mut(usize::from(*part))) {
+                        *place = Some(stored);
+                    }
+                })?;
                 let mut read = |part, body: &mut Vec<u8>| -> Result<bool> {
-                    let Some(stored) = trees.records.get(txn, &record_key(*seq, part))? else { return Ok(false) };
+                    let Some(stored) = parts[usize::from(part)] else { return Ok(false) };
                     match body::decode_into(txn, trees, row.id, part, stored, body) {
                         Ok(()) => Ok(true),
                         Err(error) if error.lacks_memory() => Err(error),

@@ -196,6 +196,10 @@ fn place(seq: Seq, row: &StateRow) -> Option<Place<'_>> {
 }
 
 pub(crate) fn load(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<StateRow> {
-    let bytes = trees.state.get(txn, &seq_key(seq))?;
-    StateRow::decode(seq, bytes.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
+    row_of(seq, trees.state.get(txn, &seq_key(seq))?)
+}
+
+/// The row of a record, from its entry in the tree of states.
+pub(crate) fn row_of(seq: Seq, stored: Option<&[u8]>) -> Result<StateRow> {
+    StateRow::decode(seq, stored.ok_or_else(|| Error::Corrupt(format!("record {seq} has no state row")))?)
 }
