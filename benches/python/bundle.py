@@ -4,6 +4,7 @@ Usage: python benches/python/bundle.py [--records N] [--origins N] [--per-origin
 
 The records are chat calls of about 4 KB in generated prose. Each step runs in a separate process. The process reports
 its time, its processor time with its start, and its peak of memory. With ``--journal`` the bench exports that journal.
+No records, or no origins, leave out that half.
 """
 
 from __future__ import annotations
@@ -81,10 +82,10 @@ def in_child(work: Any, *arguments: object) -> None:
     os.waitpid(child, 0)
 
 
-def fill(path: Path, count: int, seed: int, *, ingested: bool = True) -> None:
+def fill(path: Path, count: int, seed: int, *, ingested: bool = True, sentences: list[str] | None = None) -> None:
     """A journal with calls."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    sentences = prose(chance, 100_000 if count > 2000 else 5000)
+    sentences = sentences or prose(chance, 100_000 if count > 2000 else 5000)
     for first in range(0, count, 20_000):
         record(path, min(20_000, count - first), sentences, chance)
         if ingested:
@@ -97,36 +98,86 @@ def show(name: str, seconds: float, count: int, processor: float | None = None, 
     print(f"{name:44} {seconds:8.2f} s  {count / seconds:10,.0f} a second  {used:24} {note}")
 
 
+ACKS = """
+import sys, time
+from plsync._common.native import Store
+store, begin = Store(sys.argv[1]), time.perf_counter()
+last = store.last_seq()
+for first in range(1, last + 1, 1000):
+    store.ack([(seq, 48_000_000 + seq) for seq in range(first, min(first + 1000, last + 1))])
+print("USED", time.perf_counter() - begin, time.process_time(), 0, file=sys.stderr)
+"""
+
+
+class Gap:
+    """An origin and a hub with a stick between them, in separate directories."""
+
+    def __init__(self, root: Path, journal: Path) -> None:
+        self.root = root
+        self.journal = journal
+        self.stick = root / "stick"
+        self.journals = root / "journals"
+        lab, hub = Keys(root / "lab"), Keys(root / "hub")
+        lab_card, hub_card = lab.create("lab"), hub.create("hub")
+        lab.trust(hub_card, "hub")
+        hub.trust(lab_card, "origin")
+
+    def at(self, side: str, *command: object) -> tuple[float, float, float]:
+        """Seconds, processor seconds and MB of a command at one side."""
+        place = ["--journal", self.journal] if side == "lab" else ["--hub", self.journals]
+        return run(COMMAND, "bundle", *command, *place, PLSYNC_KEYS=str(self.root / side))
+
+    def empty_stick(self) -> None:
+        """A stick without files."""
+        shutil.rmtree(self.stick, ignore_errors=True)
+        self.stick.mkdir()
+
+    def on_stick(self) -> int:
+        """The bytes of the bundles on the stick."""
+        return sum(path.stat().st_size for path in self.stick.iterdir())
+
+
 def gap(root: Path, journal: Path) -> None:
-    """Export, import and ingest the same records, and pack them with other tools."""
-    lab, hub = Keys(root / "lab"), Keys(root / "hub")
-    lab_card, hub_card = lab.create("lab"), hub.create("hub")
-    lab.trust(hub_card, "hub")
-    hub.trust(lab_card, "origin")
-    stick = root / "stick"
-    stick.mkdir()
+    """Export, import and ingest the same records, carry their acks back, and pack them with other tools."""
+    sides = Gap(root, journal)
+    sides.empty_stick()
     with Journal.open(journal) as opened:
-        stats = opened.stats().as_dict()
-        count = stats["records"]
+        count = opened.stats().records
         raw = Store(str(journal)).stats()["raw_bytes"]
     print(f"{count:,} calls of {raw // count} bytes, {machine()}")
-    wall, processor, memory = run(
-        COMMAND, "bundle", "export", stick, "--journal", journal, PLSYNC_KEYS=str(root / "lab")
-    )
-    size = sum(path.stat().st_size for path in stick.iterdir())
-    show(
-        "export, signed and encrypted, read back", wall, count, processor, f"{size / raw:.1%} of JSON, {memory:.0f} MB"
-    )
-    wall, processor, memory = run(
-        COMMAND, "bundle", "import", stick, "--hub", root / "journals", PLSYNC_KEYS=str(root / "hub")
-    )
+    wall, processor, memory = sides.at("lab", "export", sides.stick)
+    note = f"{sides.on_stick() / raw:.1%} of JSON, {memory:.0f} MB"
+    show("export, signed and encrypted, read back", wall, count, processor, note)
+    tools(root, journal, sides.stick, count, raw)
+    wall, processor, memory = sides.at("hub", "import", sides.stick)
     show("import at the hub", wall, count, processor, f"{memory:.0f} MB")
-    again = root / "again"
-    in_child(lambda: fill(again, min(count, 100_000), 7, ingested=False))
-    least = min(count, 100_000)
+    imported = processor / count
+    again, least = root / "again", min(count, 100_000)
+    in_child(lambda: fill(again, least, 7, ingested=False))
     wall, processor, memory = run(INGEST, again)
     show("an ingest of as many calls, of 100,000 at most", wall, least, processor, f"{memory:.0f} MB")
-    tools(root, journal, stick, count, raw)
+    print(f"processor time of the import to the ingest: {imported / (processor / least):.2f}")
+    # The hub confirms the bundle. Then it delivers all records.
+    sides.empty_stick()
+    sides.at("hub", "export", sides.stick)
+    sides.at("lab", "import", sides.stick)
+    without_news(sides, "export without news, all records received")
+    run(ACKS, sides.journals / "lab")
+    sides.empty_stick()
+    wall, processor, memory = sides.at("hub", "export", sides.stick)
+    show(
+        "the log back, one ack per record", wall, count, processor, f"{sides.on_stick() / 1e6:.1f} MB, {memory:.0f} MB"
+    )
+    wall, processor, memory = sides.at("lab", "import", sides.stick)
+    show("import of the log", wall, count, processor, f"{memory:.0f} MB")
+    without_news(sides, "export without news, all records acked")
+
+
+def without_news(sides: Gap, name: str) -> None:
+    """Export again although the hub has everything."""
+    sides.empty_stick()
+    wall, processor, memory = sides.at("lab", "export", sides.stick)
+    print(f"{name:44} {wall:8.2f} s  {processor:.2f} s of processor, {sides.on_stick():,} bytes, {memory:.0f} MB")
 
 
 def tools(root: Path, journal: Path, stick: Path, count: int, raw: int) -> None:
@@ -146,9 +197,14 @@ def tools(root: Path, journal: Path, stick: Path, count: int, raw: int) -> None:
         show("minisign of the bundle's bytes", wall, count)
 
 
-def origin(hub: Path, name: str, count: int, seed: int) -> None:
+def ingest(path: Path) -> None:
+    """Move the events of a journal into its store."""
+    Store(str(path)).ingest(wait=True)
+
+
+def origin(hub: Path, name: str, count: int, seed: int, sentences: list[str]) -> None:
     """A journal of an origin at a hub, as an import leaves it."""
-    fill(hub / name, count, seed)
+    fill(hub / name, count, seed, sentences=sentences)
     journal_id = Store(str(hub / name)).journal_id()
     path = hub / f"{name}.origin.json"
     path.write_text(json.dumps({"directory": name, "name": name, "key_id": "0" * 16, "journal_id": journal_id}))
@@ -161,12 +217,15 @@ def many(root: Path, options: argparse.Namespace) -> None:
     count = options.origins * options.per_origin
     print(f"a hub of {options.origins} origins with {options.per_origin} calls each")
     rates = []
+    sentences = prose(random.Random(0), 100_000)  # noqa: S311 - no secret
     for name, origins in (("one journal", 1), ("all origins", options.origins)):
         hub = root / name.replace(" ", "-")
         hub.mkdir(mode=0o700)
         for number in range(origins):
-            in_child(origin, hub, f"origin-{number:04d}", count // origins, number)
-        with stand_in() as url:
+            in_child(origin, hub, f"origin-{number:04d}", count // origins, number, sentences)
+            # Its writer has ended, so this removes the segments. An import leaves none.
+            in_child(ingest, hub / f"origin-{number:04d}")
+        with stand_in("--keep", "ids") as url:
             environment = {"PROMPTLAYER_BASE_URL": url, "PROMPTLAYER_API_KEY": DEFAULT_API_KEY}
             wall, processor, memory = run(
                 COMMAND, "run", "--hub", hub, "--once", "--json", PLSYNC_KEYS=str(root / "keys"), **environment
@@ -189,13 +248,15 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
-        if (journal := options.journal) is None:
+        if (journal := options.journal) is None and options.records:
             journal = root / "journal"
             in_child(fill, journal, options.records, 1)
-        gap(root, journal)
-        hubs = root / "hubs"
-        hubs.mkdir()
-        many(hubs, options)
+        if journal is not None:
+            gap(root, journal)
+        if options.origins:
+            hubs = root / "hubs"
+            hubs.mkdir()
+            many(hubs, options)
 
 
 if __name__ == "__main__":

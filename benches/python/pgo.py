@@ -25,6 +25,11 @@ from common import BIG, SMALL, FixedChat, stand_in
 from delivery import STAND_IN, send_with_plsync
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync._common.native import LakeColumns
+from plsync.bundle.export import export_log, export_records
+from plsync.bundle.hub import Hub
+from plsync.bundle.keys import Keys
+from plsync.bundle.medium import bundles_in
+from plsync.bundle.receive import opened
 from plsync.genai.columns import COLUMNS
 from plsync.replay import with_recording
 from training_text import answer, question, system_prompt
@@ -116,6 +121,24 @@ def export(path: Path) -> None:
             columns.take()
 
 
+def carry(path: Path) -> None:
+    """Carry records to a hub, and their request ids back."""
+    stick, hub = path.parent / "stick", Hub(path.parent / "hub")
+    stick.mkdir()
+    keys = [Keys(path.parent / f"{name} keys") for name in ("lab", "hub")]
+    cards = [key.create(name) for key, name in zip(keys, ("lab", "hub"), strict=True)]
+    keys[0].trust(cards[1], "hub")
+    keys[1].trust(cards[0], "origin")
+    with Journal.open(path) as journal:
+        export_records(journal, keys[0], cards[1], stick)
+    for name in bundles_in([stick]):
+        with opened(name, keys[1], hub.inbox) as bundle:
+            origin = hub.import_records(bundle).origin
+    with Journal.open(hub.journal(origin)) as journal:
+        journal.outbox.ack([(record.seq, 10_000 + record.seq) for record in journal.records()])
+        export_log(journal, origin.journal_id, keys[1], cards[0], stick)
+
+
 def read(path: Path) -> None:
     """Append texts, and run the queries that the commands run."""
     with Journal.open(path) as journal:
@@ -163,6 +186,7 @@ def main() -> None:
         read(path)
         export(path)
         export(Path(directory) / "agents")
+        carry(Path(directory) / "agents")
         replay(path)
         with stand_in(*STAND_IN) as url:
             send_with_plsync(path, url)
