@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +86,25 @@ def test_each_origin_has_the_key_of_its_workspace_and_the_hub_stores_none(
     assert "other" in gap.errors
     stored = b"".join(path.read_bytes() for path in gap.hub.rglob("*") if path.is_file())
     assert gap.server.api_key.encode() not in stored
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_hub_has_the_files_of_one_journal_open(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        add(gap, f"origin-{number}", 2)
+    files: list[list[str]] = []
+    version = run_hub.HubRun._version
+
+    def after_turn(run: run_hub.HubRun, origin: Origin) -> object:
+        targets = [os.path.realpath(found) for found in Path("/proc/self/fd").iterdir()]
+        files.append([target for target in targets if target.startswith(str(gap.journals))])
+        return version(run, origin)
+
+    monkeypatch.setattr(run_hub.HubRun, "_version", after_turn)
+    gc.disable()
+    try:
+        gap.deliver()
+    finally:
+        gc.enable()
+    assert len(gap.server.request_logs) == 12
+    assert files == [[]] * 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import threading
@@ -93,7 +94,10 @@ class HubRun:
         Returns:
             The exit code: 1 if a journal failed, else 3 if one has work left, else 0.
         """
-        with until_signalled(self._stop, None), self._links:
+        with contextlib.ExitStack() as closing:
+            closing.enter_context(until_signalled(self._stop, None))
+            closing.enter_context(self._links)
+            closing.callback(gc.unfreeze)
             notify("READY=1", "STATUS=sending")
             while not self._stopping.is_set():
                 self._hub.resume(self._keys, sole_sender)
@@ -117,11 +121,19 @@ class HubRun:
             self._is_cut = False
             self._seconds = seconds
             code, left = self._turn(origin)
+            self._close_files()
             turn = _Turn(code, left, self._is_cut, self._version(origin))
             # A journal with work that cannot be done now, such as for an outage, has turns ever more seldom.
             turn.rest = 0.0 if turn.is_cut else min(_REST, max(_PAUSE, 2 * before.rest)) if left or code else math.inf
             turn.due = time.monotonic() + turn.rest
             self._turns[origin.directory] = turn
+
+    def _close_files(self) -> None:
+        """Close the files of the journal that had its turn: its objects are in cycles, which the collector frees."""
+        gc.collect()
+        if not gc.get_freeze_count():
+            # Later collections leave out the modules, which the first turn has imported, and take a millisecond.
+            gc.freeze()
 
     def _has_turn(self, origin: Origin) -> bool:
         turn = self._turns.get(origin.directory)
