@@ -83,6 +83,18 @@ def test_trees_are_listed(handler: PromptLayerCallbackHandler, path: Path) -> No
     assert "forecast" in done and "2 calls · 1 tool" in done
 
 
+@pytest.mark.parametrize("width", [80, 70, 60])
+def test_a_narrow_list_of_trees_keeps_the_result_the_duration_and_the_sums(
+    handler: PromptLayerCallbackHandler, path: Path, width: int
+) -> None:
+    use(handler)
+    with Journal.open(path) as journal:
+        lines = [line.plain for line in tree_lines(journal.trees(), width, journal.last_seq())]
+    assert max(map(len, lines)) <= width
+    assert {"RESULT", "TOOK", "CALLS"} <= set(lines[0].split())
+    assert lines[1].endswith("2 calls · 1 tool") and "  ok  " in lines[1]
+
+
 def test_the_commands_find_the_tree_of_any_id(handler: PromptLayerCallbackHandler, path: Path) -> None:
     use(handler)
     with Journal.open(path) as journal:

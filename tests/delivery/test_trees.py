@@ -20,6 +20,7 @@ from plsync.delivery.reports import PassReport
 from plsync.delivery.sender import Sender
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from tests.support.commands import json_lines
 from tests.support.trees import agent_model, graph, tool_call
 
 AGENT = """\
@@ -216,6 +217,39 @@ def test_a_graph_that_waits_is_no_error_and_its_resumption_is_linked(
     assert [linked.trace_id for linked in first.linked] == [second.trace_id]
 
 
+def waiting_graph() -> Any:
+    def approve(state: Any) -> dict[str, Any]:
+        return {"messages": [("ai", interrupt("Send it?"))]}
+
+    return graph(("approve", approve), checkpointer=InMemorySaver())
+
+
+def test_a_resumption_is_linked_beside_many_graphs_that_wait(
+    handler: PromptLayerCallbackHandler, path: Path, server: PromptLayerServer
+) -> None:
+    app = waiting_graph()
+    for number in range(110):
+        config: Any = {"callbacks": [handler], "configurable": {"thread_id": f"t{number}"}}
+        app.invoke({"messages": [("user", "Write to Bo.")]}, config)
+    app.invoke(Command(resume="yes"), {"callbacks": [handler], "configurable": {"thread_id": "t0"}})
+    send(path, server, passes=3)
+    linked = [tree for tree in server.trees if tree.linked]
+    assert [tree.attributes["gen_ai.conversation.id"] for tree in linked] == ["t0"]
+
+
+def test_only_a_resumption_is_linked_without_content(path: Path, server: PromptLayerServer) -> None:
+    handler = PromptLayerCallbackHandler(journal=path, content=False)
+    app = waiting_graph()
+    config: Any = {"callbacks": [handler], "configurable": {"thread_id": "t1"}}
+    app.invoke({"messages": [("user", "Write to Bo.")]}, config)
+    app.invoke(Command(resume="yes"), config)
+    app.invoke({"messages": [("user", "Write to Cy.")]}, config)
+    send(path, server)
+    first, second, third = server.trees
+    assert [linked.trace_id for linked in first.linked] == [second.trace_id]
+    assert not second.linked and not third.linked
+
+
 def test_calls_go_alone_without_trees(
     handler: PromptLayerCallbackHandler, path: Path, server: PromptLayerServer
 ) -> None:
@@ -229,6 +263,19 @@ def test_calls_go_alone_without_trees(
         assert journal.stats().states["pending"] == 0
         states = {run.record.state for run in next(journal.trees()).walk() if run.record.is_run}
     assert states == {"held"}
+
+
+def test_held_runs_are_sent_after_a_retry(
+    handler: PromptLayerCallbackHandler, path: Path, server: PromptLayerServer
+) -> None:
+    run_agent(handler)
+    send(path, server, trees=False, passes=2)
+    assert json_lines(path, "retry", "--delivery", "held") == [
+        {"records": 0, "runs": 5, "followups": 0, "callbacks": 0}
+    ]
+    send(path, server)
+    tree = server.tree("forecast", closed=True)
+    assert [span.name for span in tree] == ["forecast", "model", "tools", "Tool: temperature", "model"]
 
 
 def test_a_root_that_is_refused_goes_without_its_content(

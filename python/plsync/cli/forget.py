@@ -144,7 +144,9 @@ def _records(records: list[ForgottenRecord], journal: Journal | None) -> Iterato
     for record in records[:_MOST_SHOWN]:
         again = ", forgotten before" if record.was_forgotten else ""
         place = record.server or "PromptLayer"
-        sent = _AT_PROMPTLAYER.get(record.at_promptlayer, f"{place} has it as request {record.request_id}")
+        # A run that is not a call has no request id.
+        known = "a span" if record.request_id is None else f"request {record.request_id}"
+        sent = _AT_PROMPTLAYER.get(record.at_promptlayer, f"{place} has it as {known}")
         line = escaped(f"{record.record_id}  {sent}{again}")
         if journal is not None:
             found = journal.get(record.record_id)

@@ -17,7 +17,7 @@ from plsync.journal.record import Record
 __all__ = ["retry"]
 
 _PAGE = 1000
-_NOUNS = {"records": "record", "followups": "follow-up", "callbacks": "callback"}
+_NOUNS = {"records": "record", "runs": "run", "followups": "follow-up", "callbacks": "callback"}
 
 # The reason for which a record with this delivery needs no retry.
 _WITHOUT_RETRY: dict[words.Delivery, str] = {
@@ -86,7 +86,8 @@ def retry(
 ) -> None:
     """Send refused and held records, refused follow-ups and failed callbacks again, in the next `plsync run`.
 
-    A record id also retries the record's refused follow-ups. Waiting records need no retry.
+    A record id also retries the record's refused follow-ups. Waiting records need no retry. The chains and
+    tools of trees are counted as runs.
 
     Examples:
         plsync retry --delivery refused
@@ -99,8 +100,10 @@ def retry(
         raise typer.BadParameter("nothing to retry: pass ids, --delivery, --sent-to, --follow-ups or --callbacks")
     with Journal.open(journal) as opened:
         named = [opened.get(record_id) for record_id in ids or []]
+        records, runs = _records(opened, named, cast("list[Literal['dead', 'held']]", state))
         moved = {
-            "records": _records(opened, named, cast("list[Literal['dead', 'held']]", state)),
+            "records": records,
+            **({"runs": runs} if runs else {}),
             "followups": _follow_ups(opened, named, everything=follow_ups),
             "callbacks": opened.callbacks.requeue() if callbacks else 0,
         }
@@ -116,19 +119,23 @@ def retry(
         print_line("Nothing to retry: no refused record or follow-up and no failed callback matches.")
     for record in named:
         reason = _WITHOUT_RETRY.get(words.delivery(record))
-        if reason is None and not moved["records"]:
+        if reason is None and not records + runs:
             reason = "it has a program's own bytes, which are not sent"
         # The follow-ups of a record that PromptLayer has may have been the reason for the command.
         if reason is not None and not (moved["followups"] and record.state == "acked"):
             print_line(f"Nothing to retry: {record.id} is {words.delivery_word(record)}; {reason}.")
 
 
-def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> int:
-    moved = journal.outbox.requeue([record.seq for record in named])
+def _records(journal: Journal, named: list[Record], states: list[Literal["dead", "held"]]) -> tuple[int, int]:
+    """The numbers of calls, and of other runs, that are pending again."""
+    chosen = list(named)
     for state in states:
-        seqs = [record.seq for record in journal.records(state=state)]
-        moved += sum(journal.outbox.requeue(seqs[at : at + _PAGE]) for at in range(0, len(seqs), _PAGE))
-    return moved
+        chosen += journal.records(state=state, runs=True)
+    moved = []
+    for is_run in (False, True):
+        seqs = [record.seq for record in chosen if record.is_run == is_run]
+        moved.append(sum(journal.outbox.requeue(seqs[at : at + _PAGE]) for at in range(0, len(seqs), _PAGE)))
+    return moved[0], moved[1]
 
 
 def _follow_ups(journal: Journal, named: list[Record], *, everything: bool) -> int:

@@ -114,14 +114,22 @@ def key_line(step: KeyReport) -> str:
     return f"Read the API key again: {step.where} {'has a new key' if step.changed else 'has the same key'}."
 
 
-def delivered_line(sums: Mapping[str, int]) -> str:
+def delivered_line(sums: Mapping[str, int], runs: int = 0) -> str:
     """The line at the end of a run that leaves no work: the numbers that it delivered.
+
+    Args:
+        sums: the numbers by event.
+        runs: the chains, tools and retrievers. Beside calls, they go without a mention.
 
     >>> delivered_line({"acked": 27, "followups": 1, "delivered": 0})
     'All delivered: 27 records, 1 follow-up.'
+    >>> delivered_line({"acked": 0, "followups": 0, "delivered": 0}, runs=3)
+    'All delivered: 3 runs.'
     """
     counted = (("acked", "record"), ("followups", "follow-up"), ("delivered", "callback"))
     parts = [humanize.count(sums[event], noun) for event, noun in counted if sums[event]]
+    if runs and not sums["acked"]:
+        parts.insert(0, humanize.count(runs, "run"))
     return f"All delivered: {', '.join(parts)}." if parts else "Nothing to deliver: the journal has no work left."
 
 

@@ -88,6 +88,7 @@ class RunReporter:
         self._prints_all = self.json or self.verbose or self.once
         self._last_delivery: datetime | None = None
         self._pass_changed = False
+        self._runs = 0
 
     @property
     def interruption(self) -> Outcome | None:
@@ -165,12 +166,13 @@ class RunReporter:
             self._output.report("", event="end", **self.sums, left=served.left, halt=halt)
             return
         left = left_lines(served.shown, served.unavailable, stranded=served.stranded, elsewhere=served.elsewhere)
-        for line in left or [delivered_line(self.sums)]:
+        for line in left or [delivered_line(self.sums, self._runs)]:
             self._output.report(line)
 
     def _report_pass(self, step: PassReport) -> None:
         self._output.pause()
         place = self.place()
+        self._runs += step.runs
         self._add("acked", step.acked, f"at {place}")
         self._add("found", step.found, f"already at {place}, found by a look-up")
         self._add("resent", step.resent, f"not at {place}, as a look-up showed; sent again")

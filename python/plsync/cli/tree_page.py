@@ -63,7 +63,7 @@ def _head(root: Run) -> Text:
     cells = [
         Text(_name(root), style="bold"),
         humanize.result(root.record),
-        Text(humanize.duration(root.duration_ns) or "running"),
+        Text(humanize.duration(root.duration_ns) or ("running" if root.status == "pending" else "")),
         Text(sums(root)),
         Text(f"trace {root.record.trace_id}", style="dim"),
         humanize.delivery(root.record),

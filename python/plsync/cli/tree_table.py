@@ -20,7 +20,7 @@ _WIDEST: Final = 40
 _STARTED, _NAME, _DELIVERY, _TOOK, _SUMS = "STARTED", "NAME", "DELIVERY", "TOOK", "CALLS AND TOOLS"
 # The room that the numbers of calls, tools and tokens get.
 _LEAST_SUMS: Final = 36
-_STEPS: Final = ((_NAME, 20), (_TOOK, 0), (_DELIVERY, 0), (_STARTED, 0), (_NAME, 12))
+_STEPS: Final = ((_NAME, 20), (_DELIVERY, 0), (_STARTED, 0), (_NAME, 12), (_TOOK, 0))
 
 
 def tree_lines(trees: Iterable[Run], width: int, total: int, *, is_full: bool = False) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from plsync.journal.conditions import thread_of
 from plsync.journal.record import Record
 
 if TYPE_CHECKING:
@@ -11,9 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["resumed_graph"]
 
-# Nodes of an interrupted graph are interrupted too, and other conversations may wait for people.
+# Nodes and subgraphs of an interrupted graph are interrupted, too.
 _MAX_SEARCHED: Final = 200
-_CONVERSATIONS: Final = ("thread_id", "session_id", "conversation_id")
 
 
 def resumed_graph(journal: Journal, record: Record) -> str | None:
@@ -25,23 +25,16 @@ def resumed_graph(journal: Journal, record: Record) -> str | None:
     """
     if not record.is_run or record.parent_id is not None or not _resumes(record):
         return None
-    conversation = _conversation(record)
-    if conversation is None:
+    thread = thread_of(record.metadata)
+    if thread is None:
         return None
-    found = journal.interrupted_before(record.id, _MAX_SEARCHED)
-    return next((root.id for root in found if _is_root(root) and _conversation(root) == conversation), None)
-
-
-def _is_root(record: Record) -> bool:
-    return record.is_run and record.parent_id is None
+    found = journal.interrupted_before(record.id, thread, _MAX_SEARCHED)
+    return next((root.id for root in found if root.is_run and root.parent_id is None), None)
 
 
 def _resumes(record: Record) -> bool:
-    """Whether the input is LangGraph's ``Command`` with an answer, or nothing."""
+    """Whether the input is LangGraph's ``Command`` with an answer, or nothing. A hook may have removed a new input."""
     sent: Any = record.plain_events()[0].get("input")
-    return sent is None or (isinstance(sent, dict) and sent.get("resume") is not None)
-
-
-def _conversation(record: Record) -> str | None:
-    metadata = record.metadata
-    return next((str(metadata[key]) for key in _CONVERSATIONS if metadata.get(key) is not None), None)
+    if sent is None:
+        return not record.redacted
+    return isinstance(sent, dict) and sent.get("resume") is not None

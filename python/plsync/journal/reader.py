@@ -174,16 +174,17 @@ class JournalReader(Overview):
         arguments = None if query == Query.from_filters({}) else plan.arguments
         return tree.roots(self._store, arguments, plan.passes, oldest_first=oldest_first, limit=limit)
 
-    def interrupted_before(self, record_id: str, limit: int) -> list[Record]:
-        """The runs that wait for a person and started before a record, newest first. Ingests nothing.
+    def interrupted_before(self, record_id: str, thread: str, limit: int) -> list[Record]:
+        """The runs of a conversation that wait for a person and started before a record, newest first. Ingests nothing.
 
         Args:
             record_id: the id of the record.
+            thread: the id of the conversation.
             limit: the maximum number of runs.
         """
-        query = Query.from_filters({"status": "interrupted", "runs": True})
-        arguments = {**Plan.of(query, self._store).arguments, "before": UUID(record_id).bytes}
-        return [Record(row) for row in self._store.query(**arguments, limit=limit)]
+        plan = Plan.of(Query.from_filters({"status": "interrupted", "runs": True, "thread": thread}), self._store)
+        rows = self._store.query(**plan.arguments, before=UUID(record_id).bytes, limit=limit)
+        return [Record(row) for row in rows if plan.passes(row)]
 
     def models(self) -> list[str]:
         """The names of the models in the requests, in the form that the filter ``model`` takes."""

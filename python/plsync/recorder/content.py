@@ -87,9 +87,12 @@ def without_content(event: dict[str, Any]) -> dict[str, Any]:
     for key in ("messages", "prompts"):
         if key in bare:
             bare[key] = []
+    resumes = _resumes(bare.get("input"))
     for key in ("from_input", "input", "input_keys", "inputs", "options", "output", "outputs", "name"):
         if key in bare:
             bare[key] = None
+    if resumes:
+        bare["input"] = {"resume": True}
     if "params" in bare:
         bare["params"] = _settings(bare["params"])
     if "metadata" in bare:
@@ -101,6 +104,13 @@ def without_content(event: dict[str, Any]) -> dict[str, Any]:
     if bare.get("error"):
         bare["error"] = {**bare["error"], "message": "", "response": None}
     return bare
+
+
+def _resumes(value: Any) -> bool:
+    """Whether an input is LangGraph's ``Command`` with the answer of a person. LangGraph is not imported."""
+    kind = type(value)
+    is_command = kind.__name__ == "Command" and kind.__module__.startswith("langgraph.")
+    return is_command and getattr(value, "resume", None) is not None
 
 
 def _settings(values: Any) -> dict[str, Any] | None:
