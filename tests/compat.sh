@@ -35,6 +35,14 @@ run "$lowest" "$help::test_help_lists_every_command" "$help::test_the_examples_o
     "$errors::test_a_surplus_argument_is_reported" "$errors::test_other_errors_have_the_same_form" \
     "$errors::test_a_terminal_gets_the_same_line"
 
+# Trees of LangGraph, with versions that accept the oldest langchain-core.
+agents="$PWD/build/agents-1.0.5"
+test -d "$agents" || .venv/bin/pip install --quiet --no-deps --target "$agents" \
+    langchain==1.2.0 langgraph==1.0.5 langgraph-prebuilt==1.0.5 langgraph-checkpoint==3.0.1 langgraph-sdk==0.3.0
+echo "the oldest LangGraph"
+PYTHONPATH="$agents:$lowest" PYTHONWARNINGS="$old_typer" .venv/bin/pytest --quiet -W "$old_typer" -p no:cacheprovider \
+    -p no:platformdirs -n auto --dist worksteal tests/recorder/test_tree*.py tests/journal/test_trees.py
+
 versions="1.4.9"
 if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     versions="$versions 1.8.2" # needs Python 3.11

@@ -93,6 +93,25 @@ def test_a_run_has_its_whole_output_and_the_metadata_of_its_parents(recorded: Pa
     assert [child["name"] for child in nested["children"]] == ["model", "tools", "model"]
 
 
+def test_the_metadata_of_a_tool_alone_is_not_inherited(path: Path) -> None:
+    @tool
+    def delegate(city: str) -> str:
+        """Starts a chain."""
+        chain = RunnableLambda(str.upper, name="shout") | FakeListChatModel(responses=["Paris"])
+        return str(chain.with_config(run_name="chain", metadata={"step": 2}).invoke(city).content)
+
+    delegate.metadata = {"owner": "Bo"}
+    config: Any = {"callbacks": [PromptLayerCallbackHandler(journal=path)], "metadata": {"user_id": "17"}}
+    delegate.invoke({"city": "Paris"}, config)
+    with Journal.open(path) as journal:
+        (root,) = journal.trees()
+    assert root.metadata == {"user_id": "17", "owner": "Bo"}
+    found = {run.name: run.metadata for run in root.walk() if not run.is_call}
+    assert found["chain"] == found["shout"] == {"user_id": "17", "step": 2}
+    (call,) = root.calls
+    assert "owner" not in next(run.metadata for run in root.walk() if run.record == call)
+
+
 def test_a_call_outside_trees_is_a_separate_tree(path: Path) -> None:
     handler = PromptLayerCallbackHandler(journal=path, runs="tree")
     FakeListChatModel(responses=["Paris"], callbacks=[handler]).invoke("The capital?")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from plsync.errors import RecordNotFound
-from plsync.journal.tree import Run
+from plsync.journal.tree import Run, inherits_metadata
 
 if TYPE_CHECKING:
     from plsync.journal.journal import Journal
@@ -57,7 +57,7 @@ class InheritedMetadata:
         while current is not None and len(above) < _DEEPEST:
             above.append(current)
             parent = current.parent_id
-            if parent is None:
+            if parent is None or not inherits_metadata(current):
                 break
             if (known := self._known.get(parent)) is not None:
                 inherited = known

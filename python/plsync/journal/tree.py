@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from plsync._common.native import Row, Store
     from plsync.journal.call import RunKind, Status
 
-__all__ = ["Run", "members", "read", "roots"]
+__all__ = ["Run", "inherits_metadata", "members", "read", "roots"]
 
 _PAGE: Final = 1000
 _ROOTS: Final = 100
@@ -120,8 +120,10 @@ class Run:
     @property
     def metadata(self) -> dict[str, Any]:
         """LangChain's metadata, with the entries that it inherits from its parents."""
-        inherited = {} if self.parent is None else self.parent.metadata
-        return {**inherited, **self.record.metadata}
+        own = self.record.metadata
+        if self.parent is None or not inherits_metadata(self.record):
+            return own
+        return {**self.parent.metadata, **own}
 
     @property
     def root(self) -> Run:
@@ -149,6 +151,11 @@ class Run:
         """The fields of its record, with its input, output, whole metadata and ``children``. JSON-able."""
         own = {"input": self.input, "output": self.output, "metadata": self.metadata}
         return {**self.record.as_dict(), **own, "children": [child.as_dict() for child in self.children]}
+
+
+def inherits_metadata(record: Record) -> bool:
+    """Whether the metadata of a record lacks the entries that it has from its parent. A call has its whole metadata."""
+    return record.is_run and record.plain_events()[0].get("inherits") is not False
 
 
 def read(store: Store, record: Record) -> Run:

@@ -81,7 +81,7 @@ impl Calls {
             self.unwatch_task(py, run);
         }
         let parts = run.as_ref().map_or(1, |run| run.parts);
-        if run.as_ref().is_some_and(|run| run.is_twin) {
+        if run.as_ref().is_some_and(|run| !run.is_recorded_here()) {
             return Ok(());
         }
         let more = std::mem::take(&mut end.more);

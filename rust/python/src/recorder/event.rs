@@ -15,8 +15,8 @@ use crate::encode::{class_path, text};
 use crate::errors::OrRaise;
 
 /// The keys of a bare event: ids and times, all made by the recorder. A bare event replaces one whose content can't be kept.
-const BARE: [&str; 10] =
-    ["v", "kind", "t", "run_id", "parent_run_id", "root", "parent", "after", "elapsed", "first_token"];
+const BARE: [&str; 11] =
+    ["v", "kind", "t", "run_id", "parent_run_id", "root", "parent", "after", "inherits", "elapsed", "first_token"];
 
 /// The keys under which programs and models may pass credentials: settings, then names and errors.
 const SETTINGS: [&str; 2] = ["params", "options"];

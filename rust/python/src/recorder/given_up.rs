@@ -167,7 +167,7 @@ impl Calls {
     pub(super) fn give_up(self: &Arc<Self>, py: Python<'_>, run_id: u128, record: RecordId, reason: Reason) {
         let Some(mut run) = self.open_runs().give_up(run_id, record) else { return };
         self.unwatch_task(py, &mut run);
-        if run.is_of_this_process() && !run.is_twin {
+        if run.is_recorded_here() {
             self.without_raising(py, || {
                 let error = PyDict::new(py);
                 error.set_item("type", "Cancelled")?;

@@ -119,15 +119,23 @@ impl OpenRuns {
         above.or_else(|| self.trees.join_ended(parent)).unwrap_or(Joined::Own { after: None })
     }
 
-    /// The metadata of an open step.
-    pub(super) fn metadata<'py>(&self, py: Python<'py>, run_id: u128) -> Option<Bound<'py, PyDict>> {
-        self.runs.get(&run_id)?.metadata.as_ref().map(|metadata| metadata.bind(py).clone())
+    /// The metadata of an open step, and whether a graph below it waits for a person.
+    pub(super) fn above<'py>(&self, py: Python<'py>, run_id: u128) -> (Option<Bound<'py, PyDict>>, bool) {
+        let Some(run) = self.runs.get(&run_id) else { return (None, false) };
+        (run.metadata.as_ref().map(|metadata| metadata.bind(py).clone()), !run.waits.is_empty())
     }
 
-    /// Notes that a child of this run waits for a person.
-    pub(super) fn interrupt(&mut self, run_id: u128) {
+    /// Notes that a graph waits for a person: this run, or a run that it has started. A node or a tool that ends well has gone on.
+    pub(super) fn wait(&mut self, run_id: u128, graph: u64, is_below: bool) {
+        if let Some(run) = self.runs.get_mut(&run_id).filter(|run| run.is_chain || !is_below) {
+            run.waits.push(graph);
+        }
+    }
+
+    /// Notes that this run starts a graph again that has waited.
+    pub(super) fn resume(&mut self, run_id: u128, graph: u64) {
         if let Some(run) = self.runs.get_mut(&run_id) {
-            run.is_interrupted = true;
+            run.waits.retain(|waiting| *waiting != graph);
         }
     }
 

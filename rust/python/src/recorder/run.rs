@@ -40,10 +40,14 @@ pub(super) struct Run {
     pub(super) parent: u128,
     /// The hash of the checkpoint namespace whose node this run is.
     pub(super) namespace: Option<u64>,
-    /// A child ended interrupted, so this run waits for a person when it ends.
-    pub(super) is_interrupted: bool,
+    /// The graphs below that wait for a person, by the hash of name and conversation. A run that ends well meanwhile waits, too.
+    pub(super) waits: Vec<u64>,
+    /// A step that may return while a graph below it waits: a chain that is no node of a graph.
+    pub(super) is_chain: bool,
     /// A step whose events have its input and output.
     pub(super) has_content: bool,
+    /// The name of a step.
+    pub(super) name: Option<Py<PyAny>>,
     /// The metadata of a step. Its children do not write the entries again that they inherit.
     pub(super) metadata: Option<Py<PyDict>>,
     /// The prompts of the start event. Each is a run; `LangChain` itself starts a run with one prompt.
@@ -90,8 +94,10 @@ impl Run {
             place: None,
             parent: 0,
             namespace: None,
-            is_interrupted: false,
+            waits: Vec::new(),
+            is_chain: false,
             has_content: false,
+            name: None,
             metadata: None,
             parts: 1,
             is_twin: false,
@@ -121,6 +127,12 @@ impl Run {
     /// Whether this process started the run, and not a parent that forked.
     pub(super) fn is_of_this_process(&self) -> bool {
         self.process == process_generation()
+    }
+
+    /// Whether this recorder writes the end of the run. Another handler records a twin. The parent of a forked child records the runs
+    /// that were open at the fork: a child that exits raises `SystemExit` through all of them.
+    pub(super) fn is_recorded_here(&self) -> bool {
+        !self.is_twin && self.is_of_this_process()
     }
 
     /// Adds a part of the answer. Returns it when it isn't kept, to be dropped after the lock.

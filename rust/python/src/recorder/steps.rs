@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use plsync_journal::{CallEnd, FrameKind, RecordId};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString};
+use pyo3::types::{PyBool, PyDict, PyList, PyString};
 
 use super::asyncio::current_task;
 use super::calls::{Calls, Runs, nanos, push_place};
@@ -116,29 +116,44 @@ impl Calls {
         run.watch = self.watch_run_id(step.run_id);
         let metadata = step.metadata.and_then(|metadata| metadata.cast_exact::<PyDict>().ok());
         run.metadata = metadata.map(|metadata| metadata.clone().unbind());
+        run.name = step.name.map(|name| name.clone().unbind());
         let namespace = namespace_of(step.metadata);
-        let (forgotten, is_new_task, inherited) = {
+        let (forgotten, is_new_task, inherited, is_waiting) = {
             let mut open_runs = self.open_runs();
             if let Some(task) = &task {
                 open_runs.tasks.forget_other(task);
             }
             run.namespace = namespace.filter(|namespace| open_runs.trees.add_node(*namespace, key.bits));
+            run.is_chain = !step.has_own_content() && run.namespace.is_none();
             let (forgotten, is_new_task) = open_runs.open(key.bits, run);
-            (forgotten, is_new_task, open_runs.metadata(py, parent))
+            let (inherited, is_waiting) = open_runs.above(py, parent);
+            (forgotten, is_new_task, inherited, is_waiting)
         };
         drop(forgotten);
+        if is_waiting {
+            self.open_runs().resume(parent, graph_of(step.name, step.metadata));
+        }
         let mut result = Ok(());
         if let (Some(task), true) = (&task, is_new_task) {
             result = self.watch_task(task);
         }
         if twin == Twin::None {
             self.remember_start(key.bits, step.input, id);
-            let metadata = match (metadata, inherited) {
-                (Some(metadata), Some(inherited)) if !is_root => Some(own_metadata(metadata, &inherited)?.into_any()),
-                _ => step.metadata.cloned(),
+            let own = match (metadata, &inherited) {
+                (Some(metadata), Some(inherited)) if !is_root => own_metadata(metadata, inherited)?,
+                _ => None,
             };
+            let inherits = is_root || own.is_some();
+            let metadata = own.map(Bound::into_any).or_else(|| step.metadata.cloned());
             let joined = if is_root { joined } else { Joined::Parent(place) };
-            result = result.and(self.write_step_start(step, key, (id, now), (joined, place), has_content, metadata));
+            result = result.and(self.write_step_start(
+                step,
+                key,
+                (id, now),
+                (joined, place),
+                has_content,
+                (metadata, inherits),
+            ));
         }
         result
     }
@@ -150,12 +165,12 @@ impl Calls {
         (id, now): (RecordId, SystemTime),
         (joined, place): (Joined, Place),
         has_content: bool,
-        metadata: Option<Bound<'py, PyAny>>,
+        (metadata, inherits): (Option<Bound<'py, PyAny>>, bool),
     ) -> PyResult<()> {
         let py = step.run_id.py();
         let parent = step.parent_run_id.filter(|parent| !parent.is_none());
         let parent_run_id = parent.and_then(|parent| RunId::read(parent));
-        let mut fields = Vec::with_capacity(15);
+        let mut fields = Vec::with_capacity(17);
         fields.extend([
             (key!("v").into(), Value::Number(Some(1))),
             (key!("kind").into(), Value::Text(step.kind)),
@@ -182,6 +197,10 @@ impl Calls {
             fields.push((key!("pl_tags").into(), Value::Searched(Some(pl_tags))));
         }
         fields.push((key!("metadata").into(), Value::Searched(metadata)));
+        if !inherits {
+            let no = PyBool::new(py, false).to_owned().into_any();
+            fields.push((key!("inherits").into(), Value::Object(Some(no))));
+        }
         let envelope = Envelope {
             kind: FrameKind::RunStart,
             ended: CallEnd::No,
@@ -205,13 +224,18 @@ impl Calls {
         let closing = self.open_runs().close(key.bits, RunKind::Step);
         let Closing::Run(mut run) = closing else { return Ok(false) };
         self.unwatch_task(py, &mut run);
-        if end.ended == CallEnd::Ok && run.is_interrupted {
+        // A graph whose node waits for a person returns, and so may the chains above it. All other runs end by the exception of the node.
+        let is_returned = end.ended == CallEnd::Ok && !run.waits.is_empty();
+        if is_returned {
             end.ended = CallEnd::Interrupted;
         }
-        if end.ended == CallEnd::Interrupted {
-            self.open_runs().interrupt(run.parent);
+        if is_returned || (end.ended == CallEnd::Interrupted && run.namespace.is_some()) {
+            let name = run.name.as_ref().map(|name| name.bind(py));
+            let metadata = run.metadata.as_ref().map(|metadata| metadata.bind(py).as_any());
+            let graph = graph_of(name, metadata);
+            self.open_runs().wait(run.parent, graph, is_returned);
         }
-        let result = if run.is_twin { Ok(()) } else { self.write_step_end(py, &end, &run, key) };
+        let result = if run.is_recorded_here() { self.write_step_end(py, &end, &run, key) } else { Ok(()) };
         // LangChain reports no end of the calls and tools of a run that was cancelled.
         if matches!(end.ended, CallEnd::Cancelled | CallEnd::Partial)
             && let Some(place) = run.place.filter(|place| place.parent.is_none())
@@ -226,15 +250,33 @@ impl Calls {
     }
 }
 
-/// The entries of a run's metadata that the run did not inherit. An inherited entry is the same object.
-fn own_metadata<'py>(metadata: &Bound<'py, PyDict>, inherited: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+/// The entries of a run's metadata that the run did not inherit. An inherited entry is the same object. `None` if the run lacks an entry
+/// of its parent, which is the parent's alone.
+fn own_metadata<'py>(
+    metadata: &Bound<'py, PyDict>,
+    inherited: &Bound<'py, PyDict>,
+) -> PyResult<Option<Bound<'py, PyDict>>> {
     let own = PyDict::new(metadata.py());
+    let mut known = 0;
     for (name, value) in metadata {
-        if !inherited.get_item(&name)?.is_some_and(|of_root| of_root.is(&value)) {
+        let above = inherited.get_item(&name)?;
+        known += usize::from(above.is_some());
+        if !above.is_some_and(|above| above.is(&value)) {
             own.set_item(name, value)?;
         }
     }
-    Ok(own)
+    Ok((known == inherited.len()).then_some(own))
+}
+
+/// The hash of a graph that runs again when a person answers: of its name and its conversation.
+#[cold]
+fn graph_of(name: Option<&Bound<'_, PyAny>>, metadata: Option<&Bound<'_, PyAny>>) -> u64 {
+    let mut hasher = IdHasher::default();
+    if let Some(name) = name.and_then(|name| name.cast::<PyString>().ok()?.to_str().ok()) {
+        hasher.write(name.as_bytes());
+    }
+    hasher.write_u64(tree_lane(metadata, RecordId([0; 16])).0.into());
+    hasher.finish()
 }
 
 /// The hash of the checkpoint namespace of `LangGraph` in a run's metadata.
