@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from tests.support.commands import json_lines, run
 from tests.support.full_disk import fill, small_disk
 from tests.support.sending import send_once
 from tests.support.spooling import SpoolWriter
+from tests.support.users import STRANGER, as_user, needs_root, public_directory
 
 
 def exported(path: Path) -> dict[str, dict[str, object]]:
@@ -69,6 +71,27 @@ def test_a_directory_with_files_is_not_touched(path: Path, tmp_path: Path) -> No
         (target / "letter").unlink()
         assert journal.backup(target).ok
     assert (tmp_path / "other.partial" / "letter").read_text() == "dear"
+
+
+@needs_root
+@pytest.mark.parametrize("target", ["copy", "closed/copy", "closed/deep/copy", "missing/copy"])
+def test_a_directory_that_this_user_cannot_write_to_is_named_with_the_remedy(target: str) -> None:
+    with public_directory() as place:
+        (place / "closed").mkdir(mode=0o700)
+        (place / "own").mkdir()
+        os.chown(place / "own", STRANGER, STRANGER)
+
+        def back_up() -> None:
+            write_calls(place / "own" / "journal", 1)
+            with Journal.open(place / "own" / "journal") as journal:
+                journal.backup(place / target)
+
+        error = as_user(STRANGER, back_up)
+        assert isinstance(error, JournalError)
+        assert str(error) == (
+            f"cannot write {place / target}: Permission denied; nothing was changed: choose a directory that this user "
+            "can write to"
+        )
 
 
 def test_without_room_nothing_is_left(path: Path, tmp_path: Path) -> None:

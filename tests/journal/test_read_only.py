@@ -45,7 +45,15 @@ def journal_with_calls(path: Path) -> tuple[str, SpoolWriter]:
     return waiting, writer
 
 
-READING = (("status",), ("show", "1001"), ("tail",), ("acks",), ("check",))
+READING = (
+    ("status",),
+    ("show", "1001"),
+    ("tail",),
+    ("acks",),
+    ("check",),
+    ("usage", "--by", "tag"),
+    ("callbacks", "list"),
+)
 WRITING: tuple[Callable[[Journal], object], ...] = (
     lambda journal: journal.outbox.ack([(1, 7)]),
     lambda journal: journal.set_quota(Quota(max_bytes=1)),
@@ -74,6 +82,8 @@ def test_every_reading_command_works_on_a_read_only_file_system(tmp_path: Path) 
             assert "4 calls written" in exported.stdout
             refused = run(path, "compact")
             assert (refused.returncode, "is read-only; nothing was changed" in refused.stderr) == (1, True)
+            unsent = run(path, "run", "--once", PROMPTLAYER_API_KEY="pl_x")
+            assert (unsent.returncode, "a read-only file system; nothing was sent" in unsent.stderr) == (1, True)
             with Journal.open(path) as journal:
                 for write in WRITING:
                     with pytest.raises(JournalError, match="is read-only; nothing was changed"):

@@ -22,6 +22,7 @@ from plsync.journal.quota import Quota
 from plsync.journal.reader import JournalReader
 from plsync.journal.reports import BackupReport, CheckReport, CompactReport, IngestReport, Receipt, Stats
 from plsync.journal.sharing import ShareReport, share
+from plsync.journal.targets import writing_to
 from plsync.journal.tracker import Tracker
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ class Journal(JournalReader):
             JournalError: the disk has too little space, or the copy failed. No copy is left.
         """
         directory = os.path.abspath(os.fspath(target))
-        return BackupReport.from_dict(self._store.backup(directory), directory)
+        with writing_to(directory):
+            return BackupReport.from_dict(self._store.backup(directory), directory)
 
     @staticmethod
     def share(path: str | os.PathLike[str] | None = None, *, group: str | int | None) -> ShareReport:

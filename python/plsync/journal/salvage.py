@@ -19,6 +19,7 @@ from typing import Any
 
 from plsync import errors
 from plsync.journal.reports import SalvageReport
+from plsync.journal.targets import writing_to
 
 __all__ = ["salvage"]
 
@@ -87,7 +88,8 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
         kept = f"; {_kept(target)}" if is_new and target.exists() else ""
         error = getattr(errors, result["error"])(result["message"] + kept)
         error.errno = result["errno"]
-        raise error
+        with writing_to(target):
+            raise error
     return SalvageReport(**result)
 
 
