@@ -10,6 +10,7 @@ from langchain.agents import create_agent
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from langgraph.types import interrupt
+from rich.cells import cell_len
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.cli.tree_page import tree_page
@@ -68,6 +69,22 @@ def test_an_error_and_a_narrow_terminal_are_shown(handler: PromptLayerCallbackHa
     (used,) = (line for line in drawn(path) if "Tool:" in line)
     assert "error" in used and used.endswith("ValueError: no station in Paris")
     assert max(map(len, drawn(path, 40))) <= 40
+
+
+def test_a_name_begins_no_line_and_moves_no_column(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    steps = [
+        RunnableLambda(str).with_config(run_name=name) for name in ("天気 予報", "two\nplsync: 1 record\t", "plain")
+    ]
+    chain = steps[0] | steps[1] | steps[2]
+    chain.invoke("x", {"callbacks": [handler], "run_name": "chain\nof three"})
+    with Journal.open(path) as journal:
+        root = next(journal.trees())
+        head, *lines = tree_page(root, root.id, 120)
+    assert head.plain.startswith("chain of three  ok")
+    assert [line.plain[:3] for line in lines] == ["├─ ", "├─ ", "└─ "]
+    # The durations end in one column, and the style of the drawing ends with it.
+    assert len({cell_len(line.plain[: line.plain.index(" ms")]) for line in lines}) == 1
+    assert {line.style for line in lines} == {""}
 
 
 def test_trees_are_listed(handler: PromptLayerCallbackHandler, path: Path) -> None:

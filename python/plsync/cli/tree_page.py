@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from rich.cells import cell_len
 from rich.text import Text
 
-from plsync._terminal import visible
 from plsync.cli import humanize
 from plsync.cli.output import one_line
 from plsync.journal import words
@@ -32,13 +32,13 @@ def tree_page(root: Run, chosen: str, width: int) -> Iterator[Text]:
         width: the greatest length of a line.
     """
     drawn = list(_drawn(root))
-    names = max((cell_len for cell_len in (len(lead) + len(_name(run)) for lead, run in drawn[1:])), default=0)
+    names = max((cell_len(lead + _name(run)) for lead, run in drawn[1:]), default=0)
     column = min(names, _WIDEST)
     yield _cut(_head(root), width)
     for lead, run in drawn[1:]:
-        line = Text(lead, style="dim")
-        line.append(_name(run), style="bold" if run.id == chosen else "")
-        line.append(" " * max(0, column - len(lead) - len(_name(run))) + _GAP)
+        name = _name(run)
+        line = Text.assemble((lead, "dim"), (name, "bold" if run.id == chosen else ""))
+        line.append(" " * max(0, column - cell_len(lead + name)) + _GAP)
         line.append(f"{humanize.duration(run.duration_ns):>8}")
         for fact in _facts(run):
             line.append(_GAP)
@@ -85,11 +85,11 @@ def _drawn(root: Run) -> Iterator[tuple[str, Run]]:
 
 
 def _name(run: Run) -> str:
-    name = visible(run.name or run.kind)
+    name = one_line(run.name or run.kind).plain
     if run.kind == "tool":
         return f"Tool: {name}"
     if run.is_call and (model := run.record.model) and model != run.name:
-        return f"{name} {visible(short_model(model))}"
+        return f"{name} {one_line(short_model(model)).plain}"
     return name
 
 
