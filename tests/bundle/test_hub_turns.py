@@ -7,13 +7,15 @@ import json
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from plsync.bundle.hub import Hub, Origin
-from plsync.cli import run_hub
+from plsync.cli import run_hub, served_journal
+from plsync.delivery.policy import SendPolicy
 from plsync.journal.journal import Journal
 from tests.support.gap import Gap
 from tests.support.spooling import SpoolWriter
@@ -89,15 +91,16 @@ def test_each_origin_has_the_key_of_its_workspace_and_the_hub_stores_none(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_hub_has_the_files_of_one_journal_open(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_has_the_files_of_few_journals_open(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(6):
         add(gap, f"origin-{number}", 2)
-    files: list[list[str]] = []
+    opened: list[set[str]] = []
     version = run_hub.HubRun._version
 
     def after_turn(run: run_hub.HubRun, origin: Origin) -> object:
-        targets = [os.path.realpath(found) for found in Path("/proc/self/fd").iterdir()]
-        files.append([target for target in targets if target.startswith(str(gap.journals))])
+        targets = [Path(os.path.realpath(found)) for found in Path("/proc/self/fd").iterdir()]
+        inside = [target.relative_to(gap.journals) for target in targets if target.is_relative_to(gap.journals)]
+        opened.append({target.parts[0] for target in inside})
         return version(run, origin)
 
     monkeypatch.setattr(run_hub.HubRun, "_version", after_turn)
@@ -107,4 +110,21 @@ def test_a_hub_has_the_files_of_one_journal_open(gap: Gap, monkeypatch: pytest.M
     finally:
         gc.enable()
     assert len(gap.server.request_logs) == 12
-    assert files == [[]] * 6
+    # A thread of the last turn may be about to end.
+    assert len(opened) == 6
+    assert max(map(len, opened)) <= 2
+
+
+def test_a_turn_that_is_cut_waits_for_its_responses(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_hub, "_TURN", 0.05)
+    monkeypatch.setattr(run_hub, "_LEAST_TURN", 0.05)
+    monkeypatch.setattr(served_journal, "SendPolicy", partial(SendPolicy, grace=0.01))
+    gap.server.latency = 0.15
+    add(gap, "a", 6)
+    add(gap, "b", 2)
+    options = ("--batch", "2", "--in-flight", "1")
+    events = gap.at(gap.hub, "run", "--hub", str(gap.journals), "--once", *options)
+    ends = [event for event in events if event["event"] == "end"]
+    assert sum(end["acked"] for end in ends) == 8
+    assert len(ends) > 2, "no turn was cut"
+    assert not any(end["in_doubt"] for end in ends)

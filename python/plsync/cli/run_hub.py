@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,8 @@ __all__ = ["HubRun"]
 _TURN: Final = 30.0
 _ROUND: Final = 120.0
 _LEAST_TURN: Final = 1.0
+# Seconds that a turn waits beyond its time for the responses to its requests.
+_OVERTIME: Final = 15.0
 # Seconds between two rounds without work, and until a journal without changes has a turn again.
 _PAUSE: Final = 5.0
 _BETWEEN: Final = 1.0
@@ -195,9 +198,13 @@ class HubRun:
         listed = None if config is None else config.workspaces.get(origin.directory)
         return Settings.of_workspace(listed or Workspace(origin.directory, self._hub.journal(origin), None, None))
 
-    def _cut(self, runner: Runner) -> None:
-        self._is_cut = True
-        runner.stop()
+    def _end_turn(self, runner: Runner, done: threading.Event, seconds: float) -> None:
+        """Cut a turn after its time. Later stop it, and so put the records of requests without a response in doubt."""
+        if not done.wait(seconds):
+            self._is_cut = True
+            runner.cut()
+            if not done.wait(_OVERTIME):
+                runner.stop()
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -208,7 +215,7 @@ class HubRun:
     def _while_running(self, runner: Runner, _client: PromptLayerClient) -> Iterator[None]:
         self._runner = runner
         done, seconds = threading.Event(), self._seconds
-        self._links.threads.start(lambda: None if done.wait(seconds) else self._cut(runner), "plsync-turn")
+        self._links.threads.start(partial(self._end_turn, runner, done, seconds), "plsync-turn")
         try:
             if self._stopping.is_set():
                 runner.stop()

@@ -103,6 +103,7 @@ class Runner:
         self._dispatcher = dispatcher
         self._stopping = threading.Event()
         self._finishing = threading.Event()
+        self._is_cut = threading.Event()
         self._key = KeyRenewal(client, self._is_ending)
         self._stopped_at: float | None = None
         self._clock = WallClock()
@@ -120,6 +121,7 @@ class Runner:
             sizer=sizer,
             start=start,
             stopped=self._turn,
+            is_over=self._is_cut.is_set,
             on_progress=on_progress,
         )
         self._followups = FollowUpSender(journal, client, policy, in_flight=in_flight)
@@ -135,6 +137,14 @@ class Runner:
     def finish(self) -> None:
         """End the run after the first round that fails or changes no state. For any thread."""
         self._finishing.set()
+        self._wake.interrupt()
+
+    def cut(self) -> None:
+        """End the run as soon as the requests in flight have their responses, however long these take. For any thread.
+
+        For :meth:`once`. Records that were leased, and not sent, stay pending.
+        """
+        self._is_cut.set()
         self._wake.interrupt()
 
     def reload(self) -> None:
@@ -174,7 +184,7 @@ class Runner:
         yield from self._close()
 
     def _drain(self) -> Iterator[Step]:
-        while not self._turn():
+        while not (self._turn() or self._is_cut.is_set()):
             yield from self._key.when_requested()
             changed = yield from self._round()
             if self.halt is None and changed:
@@ -299,7 +309,7 @@ class Runner:
         return self.stopping
 
     def _is_ending(self) -> bool:
-        return self._turn() or self._finishing.is_set()
+        return self._turn() or self._finishing.is_set() or self._is_cut.is_set()
 
     def _until_due(self, longest: float, *, growing: bool = True) -> float | None:
         """Seconds until the next record or follow-up is due; None if that takes longer than ``longest``."""

@@ -86,6 +86,7 @@ class Sender:
         start: starts a thread for requests.
         stopped: read between requests. Once it returns True the sender sends no more, and waits ``policy.grace``
             seconds for the responses in flight.
+        is_over: read between requests. Once it returns True the pass leases no more, and waits for its responses.
         on_progress: called with the report of the running pass whenever it has changed.
     """
 
@@ -102,6 +103,7 @@ class Sender:
         sizer: BatchSizer | None = None,
         start: StartThread = start_thread,
         stopped: Callable[[], bool] = lambda: False,
+        is_over: Callable[[], bool] = lambda: False,
         on_progress: Callable[[PassReport], None] = lambda _: None,
     ) -> None:
         self._memory = process_budget() if memory is None else memory
@@ -111,6 +113,7 @@ class Sender:
         self._batch = batch
         self._in_flight = in_flight
         self._stopped = stopped
+        self._is_over = is_over
         self._on_progress = on_progress
         self.binding = Binding(journal, client, stopped)
         """The binding of the journal to the client's workspace."""
@@ -130,7 +133,7 @@ class Sender:
         )
         self._queue = BatchQueue(self._threads, self._memory)
         self._reconciler = Reconciler(
-            journal, client, policy, in_flight, stopped, send_last=self._quarantine.failed_alone
+            journal, client, policy, in_flight, lambda: stopped() or is_over(), send_last=self._quarantine.failed_alone
         )
 
     def set_in_flight(self, number: int) -> None:
@@ -218,7 +221,7 @@ class Sender:
             state.refill = True
             is_long = state.ingested - state.began >= _LONGEST_PASS
             state.expired = state.expired or (report.changed_state and is_long and self._other_work_is_due())
-        may_send = not (self._halted or self._stopped())
+        may_send = not (self._halted or self._stopped() or self._is_over())
         if may_send:
             self._queue.submit()
         if may_send and state.refill and not state.expired and not self._queue.waiting:
