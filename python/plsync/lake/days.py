@@ -19,7 +19,7 @@ from plsync._common.clock import datetime_from_ms
 if TYPE_CHECKING:
     from plsync.journal.record import Record
 
-__all__ = ["BLOCK", "Digest", "block_of", "by_day", "date_of", "file_name", "whole_days"]
+__all__ = ["BLOCK", "Digest", "block_of", "by_day", "date_of", "file_name", "name_of_block", "whole_days"]
 
 BLOCK: Final = 50_000
 """The record numbers of a block."""
@@ -57,7 +57,12 @@ def block_of(seq: int) -> int:
 
 def file_name(journal_id: str, date: str, seq: int) -> str:
     """The path of the file of a record in the lake."""
-    first = block_of(seq) * BLOCK + 1
+    return name_of_block(journal_id, date, block_of(seq))
+
+
+def name_of_block(journal_id: str, date: str, block: int) -> str:
+    """The path of the file of a block in the lake."""
+    first = block * BLOCK + 1
     return f"date={date}/{journal_id}-{first}-{first + BLOCK - 1}.parquet"
 
 

@@ -20,7 +20,7 @@ from plsync.journal.filters import Filters, comparable
 from plsync.lake.ahead import read_ahead
 from plsync.lake.cursor import Cursor, sole_export
 from plsync.lake.day_files import Day
-from plsync.lake.days import Digest, by_day, file_name, whole_days
+from plsync.lake.days import Digest, block_of, by_day, name_of_block, whole_days
 from plsync.lake.files import make_directory, remove_leftovers
 from plsync.lake.kept import KeptRecords
 from plsync.lake.report import LakeReport
@@ -158,10 +158,15 @@ class _Export:
         """The files that the lake should have, and the days of those whose records changed."""
         present: set[str] = set()
         changed = []
+        journal_id = self._journal.id
         for date, group in by_day(self._records(first, last)):
-            digests: dict[str, Digest] = {}
+            blocks: dict[int, Digest] = {}
             for record in group:
-                digests.setdefault(file_name(self._journal.id, date, record.seq), Digest()).add(record)
+                block = block_of(record.seq)
+                if (digest := blocks.get(block)) is None:
+                    digest = blocks[block] = Digest()
+                digest.add(record)
+            digests = {name_of_block(journal_id, date, block): digest for block, digest in blocks.items()}
             present |= digests.keys()
             if all(self._has(name, digest) for name, digest in digests.items()):
                 self._report.unchanged += len(digests)
