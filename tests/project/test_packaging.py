@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import textwrap
 from importlib import import_module
 from importlib.metadata import distribution, version
 from importlib.resources import files
@@ -68,6 +69,24 @@ def test_a_plain_install_brings_neither_the_promptlayer_sdk_nor_the_archived_com
 
 def test_a_plain_install_stays_small() -> None:
     assert len(plain_install()) <= MOST_PACKAGES
+
+
+def test_a_program_that_records_needs_no_package_but_plsync_and_langchain(tmp_path: Path) -> None:
+    program = """
+    import sys
+    # An import of these packages raises ModuleNotFoundError.
+    sys.modules.update(dict.fromkeys(sys.argv[2:]))
+    from langchain_core.language_models import FakeListLLM
+    from langchain_core.runnables import RunnableLambda
+    from plsync import PromptLayerCallbackHandler
+    handler = PromptLayerCallbackHandler(journal=sys.argv[1])
+    chain = RunnableLambda(str.upper) | FakeListLLM(responses=["Paris"])
+    print(chain.invoke("hi", {"callbacks": [handler]}), handler.failures)
+    """
+    of_the_command = ["typer", "rich", "pygments", "platformdirs", "shellingham", "markdown_it"]
+    command = [sys.executable, "-c", textwrap.dedent(program), tmp_path / "journal", *of_the_command]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["Paris", "0"]
 
 
 def test_the_promptlayer_extra_installs_the_sdk() -> None:
