@@ -187,7 +187,7 @@ def test_the_folding_of_a_character_is_unicodes_simple_folding() -> None:
             assert TextSearch(other).is_in(f'"{character}"'.encode()), hex(code)
 
 
-def test_a_text_is_found_as_it_was_written() -> None:
+def test_a_text_finds_itself() -> None:
     # Of some letters only one case composes with a mark, and two letters fold to ASCII.
     texts = (
         "I\u0307stanbul",

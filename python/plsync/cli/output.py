@@ -48,6 +48,8 @@ _PIPE_WIDTH: Final = 160
 # Digits of a width.
 _LONGEST_WIDTH: Final = 6
 _LABEL_WIDTH: Final = 14
+# The cuts of a long line that are tried.
+_MOST_CUTS: Final = 8
 # The least indentation of a line that continues one at the left margin, or an indented one.
 _CONTINUED: Final = 6
 _NAMED: Final = 4
@@ -180,14 +182,26 @@ def one_line(value: object, limit: int = 200, *, keep_end: bool = False) -> Text
     if not keep_end or (is_whole and line.cell_len <= limit):
         line.truncate(limit, overflow="ellipsis")
         return line
-    tail = escaped(" ".join(word[-limit * 4 :] for word in text.rsplit(None, limit)))
-    line.truncate(limit - limit // 3 - 1)
+    tail = escaped(" ".join(word[-limit * 4 :] for word in text.rsplit(None, limit))).plain
+    line.truncate(limit)
+    # A cut beside a blank leaves a column unused, so a cut a little earlier may show more.
+    tries = _MOST_CUTS if line.plain.isascii() else 1
+    cuts = (_cut_in_the_middle(line, tail, limit, limit - limit // 3 - 1 - less) for less in range(tries))
+    best = next(cuts)
+    while best.cell_len < limit and (other := next(cuts, None)) is not None:
+        best = other if other.cell_len > best.cell_len else best
+    return best
+
+
+def _cut_in_the_middle(begin: Text, end: str, limit: int, head: int) -> Text:
+    """The beginning of a line, an ellipsis, and the end of the line, without blanks beside the ellipsis."""
+    line = begin.copy()
+    line.truncate(max(0, head))
     line.rstrip()
-    # The blanks between the two parts are not shown, and take no room.
-    room, width, start = limit - line.cell_len - 1, 0, len(tail)
-    while start and (width := width + cell_len(tail.plain[start - 1])) <= room:
+    room, width, start = limit - line.cell_len - 1, 0, len(end)
+    while start and (width := width + cell_len(end[start - 1])) <= room:
         start -= 1
-    return line.append("…").append(tail.plain[start:].lstrip())
+    return line.append("…").append(end[start:].lstrip())
 
 
 class _Labelled(Text):

@@ -31,6 +31,7 @@ _LEAST_INPUT: Final = 30
 # The first records decide the widths of a list. Later records are cut to these widths.
 _MEASURED: Final = 1000
 _NARROW_MODEL: Final = 12
+_NARROWEST_MODEL: Final = 8
 _LONG, _NO_YEAR, _NO_SECONDS = "%Y-%m-%d %H:%M:%S", "%m-%d %H:%M:%S", "%m-%d %H:%M"
 _TODAY, _TODAY_NO_SECONDS = "%H:%M:%S", "%H:%M"
 
@@ -85,6 +86,7 @@ _STEPS: Final[tuple[tuple[str, Callable[[_Layout], _Layout]], ...]] = (
     (_STARTED, lambda layout: layout.with_times(_NO_SECONDS)),
     ("MODEL", lambda layout: layout.narrowed("MODEL", _NARROW_MODEL)),
     (_STARTED, _Layout.without_seconds_of_today),
+    ("MODEL", lambda layout: layout.narrowed("MODEL", _NARROWEST_MODEL)),
     (_STARTED, lambda layout: layout.without(_STARTED)),
     ("MODEL", lambda layout: layout.without("MODEL")),
     ("DELIVERY", lambda layout: layout.without("DELIVERY")),
