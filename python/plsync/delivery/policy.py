@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from plsync._common.clock import now_ms
 from plsync.promptlayer.outcomes import (
     Ambiguous,
     Delivered,
@@ -134,6 +135,14 @@ class SendPolicy:
     def lease(self) -> float:
         """The time for which a batch is leased: a request that began before is over, and has settled."""
         return self.timeout + self.settle
+
+    def settled_ms(self, factor: int = 1) -> int:
+        """The time, in ms since the epoch, at which a request that ends now has settled.
+
+        Args:
+            factor: multiplies the wait, for a record that failed before.
+        """
+        return now_ms() + int(self.settle * factor * 1000)
 
     @property
     def longest_send(self) -> float:

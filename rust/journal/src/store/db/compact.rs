@@ -9,10 +9,10 @@ use std::path::Path;
 use heed::{CompactionOption, Env, WithoutTls};
 
 use super::copy::{UNFINISHED, clear, finish_copy};
-use super::env::open_copied_env;
 use super::files::{self, remove};
 use super::full_disk;
 use super::memory::MapTrimmer;
+use super::opening::open_copied_env;
 use super::trees::Trees;
 use crate::os::{disk, fs};
 use crate::store::Store;

@@ -1,6 +1,7 @@
 //! Limits of the environment: a map that is full, or that another process has grown, and readers that died.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
