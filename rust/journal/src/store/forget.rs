@@ -21,9 +21,9 @@ use crate::state::{Custody, FLAG_FORGOTTEN, FLAG_PRUNED, State};
 use crate::store::Store;
 use crate::store::bundles::returns;
 use crate::store::callbacks::EntryKey;
-use crate::store::db::Pace;
 use crate::store::db::copy::has_leftovers;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, seq_key, tail_seq, with_seal, without_seal};
+use crate::store::db::{Pace, patiently};
 use crate::store::followups::queue::Queue;
 use crate::store::followups::remove_all;
 use crate::store::ingest::IngestReport;
@@ -177,7 +177,7 @@ impl Store {
         while !left.is_empty() {
             let (rest, batch) = left.split_at(left.len().saturating_sub(pace.records()));
             let forget = || self.forget_batch(batch, &labels);
-            match if batch.len() > 1 { forget() } else { self.db().in_room(forget) } {
+            match if batch.len() > 1 { forget() } else { patiently(|| self.db().in_room(forget)) } {
                 Ok(done) => {
                     report.records.extend(done);
                     left = rest;

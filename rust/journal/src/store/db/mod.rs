@@ -10,6 +10,7 @@ mod memory;
 mod opening;
 mod pace;
 pub(crate) mod pages;
+mod patience;
 mod reserve;
 mod snapshot;
 pub(crate) mod stamp;
@@ -19,3 +20,4 @@ pub(crate) mod verify;
 pub(crate) mod walk;
 
 pub(crate) use pace::Pace;
+pub(crate) use patience::patiently;

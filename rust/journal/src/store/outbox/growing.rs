@@ -46,7 +46,7 @@ impl Store {
         if overdue.is_empty() {
             return Ok(());
         }
-        in_fitting_parts(&overdue, |part| self.release_part(part, now)).map(drop)
+        in_fitting_parts(&overdue, |part| self.db().in_room(|| self.release_part(part, now))).map(drop)
     }
 
     fn release_part(&self, seqs: &[Seq], now: Millis) -> Result<u64> {

@@ -192,6 +192,11 @@ impl Store {
 
     /// in doubt -> pending, to be sent as a new trace: `PromptLayer` has the first trace and will make no log of it.
     pub fn renew(&self, seqs: &[Seq], error: &str) -> Result<()> {
+        let renew = |part: &_| self.db().in_room(|| self.renew_once(part, error));
+        in_fitting_parts(seqs, |part| renew(part).map(|()| 0)).map(drop)
+    }
+
+    fn renew_once(&self, seqs: &[Seq], error: &str) -> Result<()> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             for seq in seqs {
@@ -211,6 +216,10 @@ impl Store {
 
     /// dead or held -> pending, due now. Opaque and pruned records do not move. Returns how many moved.
     pub fn requeue(&self, seqs: &[Seq]) -> Result<u64> {
+        in_fitting_parts(seqs, |part| self.db().in_room(|| self.requeue_once(part)))
+    }
+
+    fn requeue_once(&self, seqs: &[Seq]) -> Result<u64> {
         self.db().write(|txn, trees| {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let mut moved = 0;

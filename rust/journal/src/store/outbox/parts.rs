@@ -1,15 +1,18 @@
 //! Transactions over many records that get smaller on a full disk.
 
 use crate::Result;
-use crate::store::db::Pace;
+use crate::store::db::{Pace, patiently};
 
 /// Runs `write` over the items, on a full disk over some of them at a time. Returns the sum of the results.
+///
+/// A full disk is waited out for some time: the items may be the response of a server, which no later transaction would find again.
 pub(super) fn in_fitting_parts<T>(items: &[T], mut write: impl FnMut(&[T]) -> Result<u64>) -> Result<u64> {
     let (mut left, mut total) = (items, 0);
     let mut pace = Pace::new(items.len().max(1));
     loop {
         let (part, rest) = left.split_at(pace.records().min(left.len()));
-        match write(part) {
+        let written = if part.len() > 1 { write(part) } else { patiently(|| write(part)) };
+        match written {
             Ok(written) => {
                 total += written;
                 pace.committed();
