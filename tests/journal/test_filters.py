@@ -16,6 +16,7 @@ from langchain_core.language_models import FakeListLLM
 from plsync import PromptLayerCallbackHandler
 from plsync._common.native import TextSearch
 from plsync.journal import Journal
+from plsync.journal.record import Record
 from plsync.journal.short_ids import short_end
 from tests.support.spooling import SpoolWriter
 
@@ -246,3 +247,53 @@ def test_pages_of_long_work_lists_are_whole_and_in_order(writer: SpoolWriter, pa
             assert [record.id for record in journal.records(state="pending", limit=20, **bounds)] == pending[:20]
         assert [record.id for record in journal.records(status="pending")] == [running]
         assert journal.count(at_most=100, state="pending", since=middle) is None
+
+
+def test_pages_behind_many_other_records_are_whole_and_in_order(writer: SpoolWriter, path: Path) -> None:
+    # More records than a page walks before it selects the rest by whole indexes.
+    for number in range(2_600):
+        tags = ["old" if number < 60 else "new", "even" if number % 2 == 0 else "odd"]
+        at = T + number - number % 7
+        record = writer.start(
+            {"kind": "chat", "messages": [], "params": {"model": f"m-{number % 3}"}}, at=at, tags=tags
+        )
+        ended = "error" if number % 50 == 3 else "ok"
+        writer.end(record, {"elapsed": 10**9 * (number % 100 == 8) + number}, ended=ended)
+    tree = writer.run("chain", "agent", at=T + 30)
+    step = writer.run("tool", "search", at=T + 31, root=tree)
+    with Journal.open(path) as journal:
+        journal.ingest()
+        journal.outbox.ack([(seq, 1000 + seq) for seq in range(1, 2_200)])
+        journal.outbox.park([3, 5, 2_300, 2_301], "dead", "a test")
+        every = list(journal.records(runs=True))
+        assert [record.id for record in every] == sorted((record.id for record in every), reverse=True)
+        chosen: list[tuple[dict[str, Any], Callable[[Record], bool]]] = [
+            ({"tag": "old"}, lambda r: "old" in r.tags),
+            ({"tag": ["even", "odd"]}, lambda _: False),
+            ({"tag": ["even", "new"]}, lambda r: {"even", "new"} <= set(r.tags)),
+            ({"model": "m-*"}, lambda r: not r.is_run),
+            ({"model": "m-[12]", "tag": "odd"}, lambda r: r.model in ("m-1", "m-2") and "odd" in r.tags),
+            ({"delivery": "sent"}, lambda r: r.state == "acked"),
+            ({"delivery": "waiting"}, lambda r: r.state == "pending"),
+            ({"delivery": ["sent", "refused"]}, lambda r: r.state in ("acked", "dead")),
+            ({"delivery": "sent", "tag": "old"}, lambda r: r.state == "acked" and "old" in r.tags),
+            ({"delivery": "waiting", "tag": "old"}, lambda _: False),
+            ({"delivery": "sent", "result": "error"}, lambda r: r.state == "acked" and r.status == "error"),
+            ({"result": "ok", "runs": True}, lambda r: r.status == "ok"),
+            ({"slower": timedelta(seconds=1)}, lambda r: (r.duration_ns or 0) > 10**9),
+            ({"slower": timedelta(hours=1)}, lambda _: False),
+            (
+                {"slower": timedelta(seconds=1), "tag": "old"},
+                lambda r: (r.duration_ns or 0) > 10**9 and "old" in r.tags,
+            ),
+        ]
+        for filters, passes in chosen:
+            expected = [r.id for r in every if passes(r) and (filters.get("runs") or not r.is_run)]
+            assert [r.id for r in journal.records(**filters)] == expected, filters
+            assert [r.id for r in journal.records(**filters, limit=9, oldest_first=True)] == expected[:-10:-1], filters
+            # The digests of a foreign writer may lack the durations.
+            counts = (None, len(expected)) if "slower" in filters else (len(expected),)
+            assert journal.count(at_most=1_000_000, **filters) in counts, filters
+        assert [run.id for run in journal.trees(result="ok")] == [tree]
+        assert [run.id for run in journal.trees(tag="old")] == []
+        assert step in {record.id for record in every}

@@ -25,7 +25,7 @@ from plsync.journal.tree import Run
 __all__ = ["list_records"]
 
 # A count that reads more records than this costs more time than the list.
-_COUNTED = 1_000_000
+_COUNTED = 500_000
 
 
 def parse_follow_ups(value: str) -> str:

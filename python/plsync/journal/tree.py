@@ -209,7 +209,7 @@ def _by_index(store: Store, oldest_first: bool) -> Iterator[Record]:
 def _by_query(
     store: Store, arguments: dict[str, Any], passes: Callable[[Row], bool], oldest_first: bool
 ) -> Iterator[Record]:
-    arguments = {**arguments, "runs": True}
+    arguments = {**arguments, "runs": True, "roots": True}
     while True:
         rows = store.query(**arguments, oldest_first=oldest_first, limit=_ROOTS)
         for row in rows:

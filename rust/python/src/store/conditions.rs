@@ -5,6 +5,9 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::encode::text::try_reserve;
+use crate::errors::{OrRaise, memory_error};
+
 type Label = (String, Vec<u8>);
 
 /// The query with these keyword arguments.
@@ -41,6 +44,7 @@ pub(super) fn query(conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Query> {
             "text" => query.text = Some(value.extract()?),
             "start_texts" => query.start_texts = value.extract()?,
             "runs" => query.runs = value.extract()?,
+            "roots" => query.roots = value.extract()?,
             "min_elapsed" => query.min_elapsed = Some(value.extract()?),
             _ => return Err(PyTypeError::new_err(format!("a query has no condition {name}"))),
         }
@@ -91,7 +95,10 @@ impl TextSearch {
         Self(Box::new(Search::new(text)))
     }
 
-    fn is_in(&self, body: &[u8]) -> bool {
-        self.0.is_in(&mut body.to_vec())
+    fn is_in(&self, py: Python<'_>, body: &[u8]) -> PyResult<bool> {
+        let mut copy = Vec::new();
+        try_reserve(&mut copy, body.len()).map_err(|_| memory_error("a search"))?;
+        copy.extend_from_slice(body);
+        self.0.is_in(&mut copy).or_raise(py)
     }
 }

@@ -51,6 +51,8 @@ pub struct Query {
     pub min_elapsed: Option<u64>,
     /// Also records that are not calls: chains, tools and retrievers.
     pub runs: bool,
+    /// Only the roots of trees.
+    pub roots: bool,
     /// Oldest first instead of newest first.
     pub oldest_first: bool,
     /// The largest number of records; 0 means 100.
@@ -79,14 +81,16 @@ impl Query {
 
     /// Whether the query has one label and a range of time as its only conditions.
     pub(super) fn is_one_label(&self) -> bool {
-        self.label_groups().len() == 1 && self.has_any_state() && self.ended.is_empty() && self.lanes.is_empty()
+        let groups = self.label_groups();
+        let is_one = groups.len() == 1 && groups[0].len() == 1;
+        is_one && self.has_any_state() && self.ended.is_empty() && self.lanes.is_empty() && !self.roots
     }
 
     /// Whether indexes and digests decide more of the query than the one index that a page walks.
     pub(super) fn has_indexed_conditions(&self) -> bool {
         let narrows = self.label_groups().len() > 1 || !self.has_any_state() || !self.ended.is_empty();
         // A lane is in the row alone.
-        self.lanes.is_empty() && (narrows || !self.runs)
+        self.lanes.is_empty() && (narrows || !self.runs || self.roots || self.min_elapsed.is_some())
     }
 
     /// Whether the query has no condition but on the state.
@@ -95,6 +99,7 @@ impl Query {
             && self.removed.is_empty()
             && self.ended.is_empty()
             && self.lanes.is_empty()
+            && !self.roots
             && [self.since, self.until].iter().all(Option::is_none)
             && [self.before, self.after].iter().all(Option::is_none)
     }
@@ -197,10 +202,14 @@ impl Search {
             if part == PART_END && least.is_some_and(|least| !may_last(&self.body, least)) {
                 return Ok(false);
             }
-            if part == PART_START && !self.start_texts.iter().all(|text| text.is_in(&mut self.body)) {
-                return Ok(false);
+            for text in self.start_texts.iter().filter(|_| part == PART_START) {
+                if !text.is_in(&mut self.body)? {
+                    return Ok(false);
+                }
             }
-            is_found = is_found || self.text.as_ref().is_some_and(|text| text.is_in(&mut self.body));
+            if let Some(text) = self.text.as_ref().filter(|_| !is_found) {
+                is_found = text.is_in(&mut self.body)?;
+            }
         }
         Ok(is_found)
     }
@@ -224,7 +233,8 @@ pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> R
         && (query.ended.is_empty() || query.ended.contains(&state.ended))
         && (query.lanes.is_empty() || query.lanes.contains(&state.lane))
         && query.fits_removal(&state)
-        && (query.runs || !state.is_run());
+        && (query.runs || !state.is_run())
+        && (!query.roots || is_root(txn, trees, &state)?);
     if !wanted {
         return Ok(None);
     }
@@ -249,6 +259,11 @@ pub(super) fn admitted(txn: &RoTxn, trees: &Trees, query: &Query, seq: Seq) -> R
         }
     }
     Ok(Some(state))
+}
+
+/// Whether a run has no parent.
+fn is_root(txn: &RoTxn, trees: &Trees, state: &StateRow) -> Result<bool> {
+    Ok(state.is_run() && trees.labels.get(txn, &label_key(labels::ROOT, &state.id.0, state.id))?.is_some())
 }
 
 /// The record, if it matches the query.

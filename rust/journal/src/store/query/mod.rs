@@ -19,7 +19,7 @@ use heed::RoTxn;
 
 use crate::state::{Custody, State};
 use crate::store::Store;
-use crate::store::db::trees::{Trees, label_key, label_prefix, seq_key, tail_seq};
+use crate::store::db::trees::{Tree, Trees, label_key, label_prefix, seq_key, tail_seq};
 use crate::store::outbox::request_index;
 use crate::store::records::counts::Counts;
 use crate::store::records::read::{PAGE_BYTES, read_row};
@@ -27,9 +27,9 @@ use crate::store::records::row::{Row, StateRow};
 use crate::store::records::transition::load;
 use crate::{Error, RecordId, RequestId, Result, Seq};
 pub use filter::Query;
-use filter::{Search, is_empty, matching};
+use filter::{Range, Search, is_empty, matching};
 pub use pages::{Figure, SearchPage};
-use plan::{listed, rarest, walk, work_list};
+use plan::{SORT_AT_MOST, in_order, listed, rarest, walk, work_list};
 use selection::select;
 pub use sums::{Count, Facets, GroupName, Grouping, Histogram, Sums, Usage};
 pub use text::TextSearch;
@@ -74,9 +74,12 @@ impl Store {
             let has_runs = Counts::load(txn, trees)?.runs.iter().any(|runs| *runs > 0);
             let is_index = !has_duration && query.is_one_label() && (query.runs || !has_runs);
             let entries = at_most.saturating_mul(ENTRIES_IN_TIME_OF_A_ROW);
-            if is_index {
+            let range = query.range();
+            if is_index && !is_empty(&range) {
+                let groups = query.label_groups();
+                let (kind, value) = &groups[0][0];
                 let mut found = 0;
-                visit(txn, trees, query, 0, &mut |_| {
+                walk(txn, trees.labels, &[label_prefix(*kind, value)], &range, true, &mut |_| {
                     found += 1;
                     Ok(found <= entries)
                 })?;
@@ -232,12 +235,10 @@ fn visit(
     }
     let groups = query.label_groups();
     if let Some(prefixes) = rarest(txn, trees, &groups)? {
-        let mut each = selected_later(txn, trees, query, each);
-        return walk(txn, trees.labels, &prefixes, &range, query.oldest_first, &mut each);
+        return visit_index(txn, trees, query, (trees.labels, &prefixes[..]), range, each);
     }
     let Some(number) = listed(txn, trees, query)? else {
-        let mut each = selected_later(txn, trees, query, each);
-        return walk(txn, trees.ids, &[Vec::new()], &range, query.oldest_first, &mut each);
+        return visit_index(txn, trees, query, (trees.ids, &[Vec::new()][..]), range, each);
     };
     if walked_first > 0 && number > walked_first {
         // The newest records often fill a page, in less time than the sorting takes.
@@ -248,36 +249,50 @@ fn visit(
             Ok(goes_on && left > 0)
         })?;
         let Some(last) = last.filter(|_| goes_on && left == 0) else { return Ok(()) };
-        let rest = Bound::Excluded(load(txn, trees, last)?.id.0);
-        *(if query.oldest_first { &mut range.0 } else { &mut range.1 }) = rest;
-        if is_empty(&range) {
-            return Ok(());
-        }
+        range = behind(txn, trees, query, range, last)?;
     }
-    for seq in work_list(txn, trees, query, &range)? {
-        if !each(seq)? {
-            break;
-        }
-    }
-    Ok(())
+    in_order(txn, trees, query, &range, work_list(txn, trees, query)?, each)
 }
 
-/// Visits the records that are left after [`WALKED_FIRST`] of them only if they match the conditions that indexes and digests have. The
-/// indexes are then walked as a whole, which takes less time than reading the row of each record.
-fn selected_later<'v>(
-    txn: &'v RoTxn,
-    trees: &'v Trees,
-    query: &'v Query,
-    each: &'v mut impl FnMut(Seq) -> Result<bool>,
-) -> impl FnMut(Seq) -> Result<bool> + 'v {
-    let (mut walked, mut selected) = (0, None);
-    move |seq| {
+/// The part of a range behind a record, in the query's order.
+fn behind(txn: &RoTxn, trees: &Trees, query: &Query, mut range: Range, last: Seq) -> Result<Range> {
+    let rest = Bound::Excluded(load(txn, trees, last)?.id.0);
+    *(if query.oldest_first { &mut range.0 } else { &mut range.1 }) = rest;
+    Ok(range)
+}
+
+/// Visits the records of an index. The first [`WALKED_FIRST`] of them are walked.
+///
+/// A later record is visited only if it matches the conditions that indexes and digests have. Whole indexes are walked for these
+/// conditions, which takes less time than reading the row of each record. A few matching records are then sorted, and many are found by
+/// the walk.
+fn visit_index(
+    txn: &RoTxn,
+    trees: &Trees,
+    query: &Query,
+    (tree, prefixes): (Tree, &[Vec<u8>]),
+    range: Range,
+    each: &mut impl FnMut(Seq) -> Result<bool>,
+) -> Result<()> {
+    let (mut walked, mut last, mut selected) = (0, None, None);
+    let mut is_sorted = false;
+    walk(txn, tree, prefixes, &range, query.oldest_first, &mut |seq| {
         walked += 1;
-        if walked == WALKED_FIRST && query.has_indexed_conditions() {
+        if walked > WALKED_FIRST && selected.is_none() && query.has_indexed_conditions() {
             selected = select(txn, trees, query, None, u64::MAX, false)?;
+            is_sorted = selected.as_ref().is_some_and(|selected| selected.count() <= SORT_AT_MOST);
+            if is_sorted {
+                return Ok(false);
+            }
         }
+        last = Some(seq);
         if selected.as_ref().is_some_and(|selected| !selected.contains(seq)) { Ok(true) } else { each(seq) }
+    })?;
+    if let (true, Some(last), Some(selected)) = (is_sorted, last, selected) {
+        let range = behind(txn, trees, query, range, last)?;
+        in_order(txn, trees, query, &range, selected.iter().collect(), each)?;
     }
+    Ok(())
 }
 
 /// The record id in the last sixteen bytes of a key.

@@ -8,12 +8,13 @@ use heed::RoTxn;
 use super::filter::{Query, Range};
 use crate::state::{CallEnd, State};
 use crate::store::db::trees::{GROWING, Tree, Trees, label_prefix, parked_prefix, tail_seq};
+use crate::store::digests::Digests;
 use crate::store::records::counts::Counts;
 use crate::store::records::transition::load;
-use crate::{Result, Seq};
+use crate::{Millis, RecordId, Result, Seq};
 
-/// Up to this many records in work lists are sorted for a page. With more, a walk over all records by time is faster.
-const SORT_AT_MOST: u64 = 200_000;
+/// Up to this many records are sorted for a page. With more, a walk over all records by time is faster.
+pub(super) const SORT_AT_MOST: u64 = 200_000;
 /// The number of entries counted to find the rarest label.
 const COUNT_AT_MOST: usize = 10_000;
 
@@ -117,10 +118,10 @@ fn is_open_only(query: &Query) -> bool {
     query.ended == [CallEnd::No]
 }
 
-/// The records of the query's work lists that started within the range, in the query's order. The query has work lists.
-pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range) -> Result<Vec<Seq>> {
+/// The records of the query's work lists. The query has work lists.
+pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query) -> Result<Vec<Seq>> {
     if is_open_only(query) {
-        return in_order(txn, trees, query, range, numbers(trees.open.iter(txn)?)?);
+        return numbers(trees.open.iter(txn)?);
     }
     let mut seqs = Vec::new();
     for state in &query.listed_states() {
@@ -132,25 +133,59 @@ pub(super) fn work_list(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range
             seqs.extend(numbers(trees.parked.prefix_iter(txn, &parked_prefix(*state))?)?);
         }
     }
-    in_order(txn, trees, query, range, seqs)
+    Ok(seqs)
 }
 
 fn numbers<'t>(entries: impl Iterator<Item = heed::Result<(&'t [u8], &'t [u8])>>) -> Result<Vec<Seq>> {
     entries.map(|entry| tail_seq(entry?.0)).collect()
 }
 
-/// The records that started within the range, in the query's order.
-fn in_order(txn: &RoTxn, trees: &Trees, query: &Query, range: &Range, seqs: Vec<Seq>) -> Result<Vec<Seq>> {
-    let mut found = Vec::with_capacity(seqs.len());
+/// Visits the records that started within the range, in the query's order, until `each` returns false. Digests have the times of their
+/// starts. The rows are read for the ids of the visited records alone.
+pub(super) fn in_order(
+    txn: &RoTxn,
+    trees: &Trees,
+    query: &Query,
+    range: &Range,
+    mut seqs: Vec<Seq>,
+    each: &mut impl FnMut(Seq) -> Result<bool>,
+) -> Result<()> {
+    // Digests are read faster in the order of their numbers.
+    seqs.sort_unstable();
+    let mut digests = Digests::new(txn, trees, Counts::load(txn, trees)?.last_seq)?;
+    let first = time_of(&range.0).unwrap_or(Millis::EPOCH);
+    let last = time_of(&range.1).unwrap_or(Millis::MAX);
+    let mut found = Vec::new();
     for seq in seqs {
-        let id = load(txn, trees, seq)?.id;
-        if std::ops::RangeBounds::contains(range, &id.0) {
-            found.push((id, seq));
+        let started = digests.get(seq)?.started;
+        if (first..=last).contains(&started) {
+            found.push((started, seq));
         }
     }
     found.sort_unstable();
     if !query.oldest_first {
         found.reverse();
     }
-    Ok(found.into_iter().map(|(_, seq)| seq).collect())
+    for together in found.chunk_by(|one, other| one.0 == other.0) {
+        let ids = together.iter().map(|(_, seq)| Ok((load(txn, trees, *seq)?.id, *seq)));
+        let mut ids = ids.collect::<Result<Vec<_>>>()?;
+        ids.sort_unstable();
+        if !query.oldest_first {
+            ids.reverse();
+        }
+        for (id, seq) in ids {
+            if std::ops::RangeBounds::contains(range, &id.0) && !each(seq)? {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The time in the id that bounds a range.
+fn time_of(bound: &Bound<[u8; 16]>) -> Option<Millis> {
+    match bound {
+        Bound::Included(id) | Bound::Excluded(id) => Some(RecordId(*id).made_at()),
+        Bound::Unbounded => None,
+    }
 }

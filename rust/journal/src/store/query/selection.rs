@@ -59,6 +59,12 @@ impl Selection {
         }
     }
 
+    fn remove_all(&mut self, other: &Self) {
+        for (word, other) in self.bits.iter_mut().zip(&other.bits) {
+            *word &= !other;
+        }
+    }
+
     /// Keeps the records of which `keep` returns true.
     fn retain(&mut self, mut keep: impl FnMut(Seq) -> Result<bool>) -> Result<()> {
         for seq in self.clone().iter() {
@@ -171,11 +177,19 @@ pub(crate) fn select(
         return Ok(None);
     }
     let has_runs = counts.runs.iter().any(|runs| *runs > 0);
-    if !query.ended.is_empty() || (!query.runs && has_runs) {
+    if query.roots && !has_runs {
+        return Ok(Some(Selection::none(last)));
+    }
+    if !query.ended.is_empty() || (!query.runs && has_runs) || query.roots || query.min_elapsed.is_some() {
         let mut digests = Digests::new(txn, trees, last)?;
         selected.retain(|seq| {
             let digest = digests.get(seq)?;
-            Ok((query.ended.is_empty() || query.ended.contains(&digest.ended)) && (query.runs || !digest.is_run))
+            // The body of the end has the duration that a digest lacks.
+            let is_longer = query
+                .min_elapsed
+                .is_none_or(|least| !digest.is_complete || digest.duration_ns.is_some_and(|duration| duration > least));
+            let is_wanted = if query.roots { digest.is_run } else { query.runs || !digest.is_run };
+            Ok(is_longer && is_wanted && (query.ended.is_empty() || query.ended.contains(&digest.ended)))
         })?;
     }
     for (state, _) in &query.removed {
@@ -199,17 +213,33 @@ pub(crate) fn select(
     Ok(Some(selected))
 }
 
-/// The records in the states of a query, from their lists.
+/// The records in the states of a query, from the lists of these states or of all other states. The shorter lists are read.
 fn in_states(txn: &RoTxn, trees: &Trees, query: &Query, last: Seq) -> Result<Selection> {
-    let mut set = Selection::none(last);
-    let has_custody = Counts::load(txn, trees)?.carried() > 0;
-    for state in query.listed_states() {
+    let counts = Counts::load(txn, trees)?;
+    let listed = query.listed_states();
+    let all: u64 = counts.states.iter().sum();
+    let wanted: u64 = listed.iter().map(|state| counts.states[*state as usize]).sum();
+    // A store with a gap in its numbers has no record for some bits.
+    let takes_others = all == last.0 && wanted > all / 2;
+    let mut set = if takes_others { Selection::all(last) } else { Selection::none(last) };
+    for state in State::ALL {
+        let is_listed = listed.contains(&state);
+        // Of the records in doubt, a query may want the carried ones alone, or the rest alone.
+        let is_divided =
+            state == State::InDoubt && is_listed && (counts.carried() > 0 || !query.states.contains(&state));
+        if is_listed == takes_others && !is_divided {
+            continue;
+        }
         let mut of_state = Selection::none(last);
         each_in_state(txn, trees, state, &mut |seq| of_state.insert(seq))?;
-        if state == State::InDoubt && (has_custody || !query.states.contains(&state)) {
-            of_state.retain(|seq| Ok(query.matches_state(state, load(txn, trees, seq)?.custody())))?;
+        if is_divided {
+            of_state.retain(|seq| Ok(query.matches_state(state, load(txn, trees, seq)?.custody()) != takes_others))?;
         }
-        set.or(&of_state);
+        if takes_others {
+            set.remove_all(&of_state);
+        } else {
+            set.or(&of_state);
+        }
     }
     Ok(set)
 }
