@@ -508,6 +508,13 @@ def encode(object: Any, *, redact: bool = False) -> tuple[bytes, bool]:
         TypeError, ValueError: orjson refused the object.
     """
 
+def check_json_memory(value: Any) -> None:
+    """Do nothing if the process has the memory that orjson takes for the JSON of a value.
+
+    Raises:
+        MemoryError: it has not.
+    """
+
 def untagged(event: bytes) -> bytes | None:
     """An event's JSON in which messages and generations are the objects of their fields.
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tests.support import programs
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
 
@@ -23,7 +22,7 @@ class TailProcess:
 
     def __init__(self, journal: Path, *options: str) -> None:
         command = [str(PLSYNC), "tail", "-f", *options]
-        self.process: subprocess.Popen[str] = programs.Popen(
+        self.process = subprocess.Popen(
             command, env=environment(journal), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from plsync.errors import JournalError, NoRecording, PlsyncError
 from plsync.journal import Journal
 from plsync.journal.callbacks import FailedCallback
 from plsync.testing import PromptLayerServer
-from tests.support import programs
 from tests.support.calls import acknowledge
 from tests.support.commands import environment, json_lines, run
 from tests.support.hostile import TEXTS
@@ -183,7 +183,9 @@ status.Journal.open = command
 plsync.cli.main()
 """
     command = [sys.executable, "-c", program, "status"]
-    done = programs.run(command, env=environment(path), capture_output=True, encoding="utf-8", check=False, timeout=60)
+    done = subprocess.run(
+        command, env=environment(path), capture_output=True, encoding="utf-8", check=False, timeout=60
+    )
     assert done.returncode == 1
     assert done.stderr.count("RuntimeError") >= 2
     assert "password-of-ann" not in done.stderr

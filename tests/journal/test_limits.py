@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import resource
@@ -16,7 +17,8 @@ from uuid import UUID
 
 import pytest
 
-from plsync.journal import Journal
+from plsync.errors import JournalError
+from plsync.journal import Journal, salvage
 from tests.support import limited_program
 from tests.support.commands import PLSYNC, environment
 from tests.support.full_disk import small_disk
@@ -110,3 +112,55 @@ def test_the_map_of_a_store_leaves_half_of_a_limited_address_space(path: Path) -
     command = [sys.executable, "-c", IN_LITTLE_SPACE, str(path)]
     mapped, records = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert (0 < int(mapped) <= 150, records) == (True, "1")
+
+
+# Raises its limit in steps, so that the work has too little memory at first, and enough at the end.
+WRITES_JSON = """
+import resource, warnings
+from pathlib import Path
+from plsync._common.large_json import dumps, loads
+from plsync._common.native import encode
+
+def results(work):
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for more in [*range(0, 256, 12), 1024]:
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (more << 20), resource.RLIM_INFINITY))
+        try:
+            yield work()
+        except MemoryError:
+            yield None
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+value = {"inputs": [["A" * (8 << 20), "x\\n" * (2 << 20)], "B" * (8 << 20)]}
+written = dumps(value)
+for work in (lambda: len(dumps(value)), lambda: len(encode({1, *value["inputs"][0]})[0]), lambda: len(loads(written))):
+    found = list(results(work))
+    assert found[0] is None and found[-1] is not None and len(set(found)) == 2, found
+"""
+
+
+def test_json_of_a_large_value_without_memory_raises() -> None:
+    done = subprocess.run([sys.executable, "-c", WRITES_JSON], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_salvage_with_little_memory_takes_no_whole_record_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    path, choose = tmp_path / "journal", random.Random(seed)  # noqa: S311
+    writer = SpoolWriter(path)
+    ids = {writer.call(choose.randbytes(3 << 20).hex(), "answer", at=1_790_000_000_000 + n) for n in range(4)}
+    writer.close()
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+    monkeypatch.setattr(salvage, "MEMORY_PER_BYTE", 0)
+    for number in range(4):
+        monkeypatch.setattr(salvage, "MEMORY", choose.randrange(24, 100) << 20)
+        target = tmp_path / f"saved-{number}"
+        try:
+            report = salvage.salvage(path, target)
+        except JournalError as error:
+            assert error.errno == errno.ENOMEM, error
+        else:
+            assert (report.records, report.lost, report.damaged) == (len(ids), 0, 0)

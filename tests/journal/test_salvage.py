@@ -120,8 +120,7 @@ def test_the_memory_of_the_child_is_limited(path: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(salvage, "MEMORY", 1 << 20)
     monkeypatch.setattr(salvage, "MEMORY_PER_BYTE", 0)
     before = (path / "lmdb" / "data.mdb").read_bytes()
-    # LMDB raises an error, zstd panics, most other code aborts.
-    out_of_memory = "Cannot allocate memory|zstd returned null pointer|was ended by SIGABRT"
+    out_of_memory = "Cannot allocate memory|had too little memory"
     with pytest.raises(JournalError, match=out_of_memory):
         plsync.salvage(path, tmp_path / "saved")
     assert (path / "lmdb" / "data.mdb").read_bytes() == before

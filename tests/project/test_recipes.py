@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import programs
 from tests.support.commands import PYTEST_QUICKLY
 from tests.support.openai_server import OpenAIServer
 from tests.support.root import ROOT
@@ -40,7 +39,7 @@ def run(tmp_path: Path) -> Run:
             **{"PYTEST_ADDOPTS": f"-p no:cacheprovider {PYTEST_QUICKLY}", "PYTHONDONTWRITEBYTECODE": "1"},
             **({"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY} if server else {}),
         }
-        return programs.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return run
 

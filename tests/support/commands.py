@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support import programs
+from tests.support import warm_interpreter
 
-PLSYNC = programs.PLSYNC
+PLSYNC = Path(sys.executable).with_name("plsync")
 
 
 def environment(journal: Path, **variables: str) -> dict[str, str]:
@@ -23,9 +24,11 @@ def environment(journal: Path, **variables: str) -> dict[str, str]:
 
 def run(journal: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """``plsync`` with these arguments; never raises for its exit code."""
-    command = [str(PLSYNC), *arguments]
     env = environment(journal, **variables)
-    return programs.run(command, env=env, capture_output=True, encoding="utf-8", timeout=60)
+    if warm_interpreter.can_run(env):
+        return warm_interpreter.run(list(arguments), env, 60)
+    command = [str(PLSYNC), *arguments]
+    return subprocess.run(command, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False)
 
 
 def printed(journal: Path, *arguments: str, **variables: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._common.large_json import dumps, loads
 from plsync._common.native import encode
 from plsync._common.redaction import Redact
 from plsync.journal.events.tagged import decode
@@ -40,7 +41,7 @@ class Hiding:
     def _hidden(self, body: bytes | None) -> bytes | None:
         if body is None:
             return None
-        stored: dict[str, Any] = orjson.loads(body)
+        stored: dict[str, Any] = loads(body)
         before: dict[str, Any] = decode(body)
         event: dict[str, Any] | None = dict(before)
         for hook in self._hooks:
@@ -56,4 +57,4 @@ class Hiding:
             # A value that no hook replaced keeps its recorded form, with its tags.
             is_same = name in stored and value is before[name]
             kept[name] = stored[name] if is_same else orjson.Fragment(encode(value)[0])
-        return orjson.dumps(kept)
+        return dumps(kept)

@@ -14,12 +14,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NoReturn, TextIO
 
-import orjson
 import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from plsync._common.large_json import dumps
 from plsync._terminal import json_escaped, visible, visible_line
 from plsync.errors import PlsyncWarning
 
@@ -92,7 +92,7 @@ def print_json(value: Any, to: TextIO | None = None) -> None:
     """Print one JSON object as one line, unbuffered, on standard output or on the stream ``to``."""
     stream = to or sys.stdout
     try:
-        text = orjson.dumps(value).decode()
+        text = dumps(value).decode()
     except TypeError:  # a path that is not UTF-8
         text = json.dumps(value, separators=(",", ":"))
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from rich.text import Text
 
+from plsync._common.large_json import dumps
 from plsync.cli import humanize
 from plsync.cli.followup_table import follow_up_state, follow_up_text
 from plsync.cli.output import escaped, indented, labelled, one_line
@@ -154,4 +155,4 @@ def _items(value: Any) -> list[tuple[str, Any]]:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()

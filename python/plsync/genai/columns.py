@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync.errors import ExportError
 from plsync.genai.messages import input_messages, output_messages, tool_calls, tool_definitions, tool_errors
 from plsync.genai.operations import operation
@@ -224,7 +223,7 @@ def _is_int(value: Any) -> bool:
 
 def _is_json(value: Any) -> bool:
     try:
-        orjson.dumps(value)
+        dumps(value)
     except TypeError:
         return False
     return True
@@ -252,7 +251,7 @@ _FITS: Final[Mapping[str, Callable[[Any], bool]]] = {
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return orjson.dumps(value).decode()
+    return dumps(value).decode()
 
 
 def _us(ns: int) -> int:

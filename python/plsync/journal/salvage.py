@@ -7,6 +7,7 @@ end a process. Then the child ends, and the caller gets an error.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -83,7 +84,10 @@ def salvage(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> S
     try:
         result = json.loads(done.stdout)
     except ValueError:
-        raise _failed(source, target, _describe_end(done)) from None
+        failed = _failed(source, target, _describe_end(done))
+        if _lacked_memory(done):
+            failed.errno = errno.ENOMEM
+        raise failed from None
     if "error" in result:
         kept = f"; {_kept(target)}" if is_new and target.exists() else ""
         error = getattr(errors, result["error"])(result["message"] + kept)
@@ -146,7 +150,14 @@ def _size(journal: Path) -> int:
     return sum(sizes)
 
 
+def _lacked_memory(done: subprocess.CompletedProcess[bytes]) -> bool:
+    """Whether an allocation failed: Rust and Python end a process with these words."""
+    return b"memory allocation of" in done.stderr or b"MemoryError" in done.stderr
+
+
 def _describe_end(done: subprocess.CompletedProcess[bytes]) -> str:
+    if _lacked_memory(done):
+        return "had too little memory"
     if done.returncode < 0:
         try:
             name = signal.Signals(-done.returncode).name

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync.genai.columns import COLUMNS, JSON_COLUMNS, FactsMaker
 
 if TYPE_CHECKING:
@@ -33,6 +32,6 @@ def row(maker: FactsMaker, record: Record) -> Row | None:
 
 def _json(value: Any) -> bytes:
     try:
-        return orjson.dumps(value)
+        return dumps(value)
     except TypeError:  # deeper than orjson writes, or a value of a hook that is no JSON
-        return orjson.dumps({"unreadable": str(value)[:1000]})
+        return dumps({"unreadable": str(value)[:1000]})

@@ -9,9 +9,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-import orjson
-
 from plsync._common.files import SAFE_FLAGS, rename_new, temporary_beside
+from plsync._common.large_json import dumps
 from plsync.errors import ExportError
 from plsync.otlp.destinations import TooLarge
 
@@ -74,7 +73,7 @@ class JsonLines:
             TooLarge: the line would be longer than collectors read, and has several spans.
             ExportError: the disk is full or fails.
         """
-        line = orjson.dumps(as_json(message)) + b"\n"
+        line = dumps(as_json(message)) + b"\n"
         if len(line) > _LONGEST and _spans(message) > 1:
             raise TooLarge
         try:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync.errors import ExportError
 from plsync.genai.messages import CONVENTIONS
 
@@ -170,7 +169,7 @@ def _attributes(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     yield "gen_ai.provider.name", _PROVIDERS.get(provider, provider)
     for column, name in _JSON.items():
         value = facts[column]
-        yield name, None if value is None else orjson.dumps(value).decode()
+        yield name, None if value is None else dumps(value).decode()
     if not _is_call(facts):
         yield from _run_attributes(facts)
     settings = facts["params"] if isinstance(facts["params"], dict) else {}
@@ -197,7 +196,7 @@ def _run_attributes(facts: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         yield _NAMES[operation], facts["name"]
     for name, value in zip(_RUN_JSON[operation], (facts["run_input"], facts["run_output"]), strict=True):
         if value is not None:
-            yield name, value if isinstance(value, str) else orjson.dumps(value).decode()
+            yield name, value if isinstance(value, str) else dumps(value).decode()
 
 
 def _set(target: AnyValue, value: Any) -> None:

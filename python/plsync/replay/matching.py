@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._common.large_json import dumps
 from plsync.replay.request.request import Request, content_key
 
 __all__ = ["DEFAULT_PARTS", "Match", "Matcher", "digest"]
@@ -24,7 +25,7 @@ Match = Collection[str] | Callable[[dict[str, Any]], Any]
 
 def digest(value: Any) -> str:
     """16 hex digits of the SHA-256 of a JSON value; the order of its keys does not count."""
-    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    text = dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
     return hashlib.sha256(text).hexdigest()[:16]
 
 

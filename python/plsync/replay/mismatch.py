@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync._terminal import visible
 from plsync.errors import RecordingFormatError
 from plsync.replay import line_diff
@@ -125,7 +124,7 @@ def _lines(path: str, value: Any, shown: Mapping[str, str]) -> Iterator[str]:
         for number, item in enumerate(value):
             yield from _lines(f"{path}[{number}]", item, shown)
     else:
-        text = value if isinstance(value, str) else orjson.dumps(value).decode()
+        text = value if isinstance(value, str) else dumps(value).decode()
         first, *rest = _pieces(text)
         yield f"{path}: {first}"
         yield from (f"{path}| {piece}" for piece in rest)

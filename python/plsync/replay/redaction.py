@@ -6,9 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-
 from plsync._common import known_secrets
+from plsync._common.large_json import dumps, loads
 from plsync._common.redaction import (
     REDACTED,
     Redact,
@@ -69,15 +68,15 @@ def redact_values(value: Any, secrets: Sequence[str]) -> Any:
     """JSON in which every secret is replaced; ``value`` itself if no secret occurs in it."""
     if not secrets:
         return value
-    text = original = orjson.dumps(value)
+    text = original = dumps(value)
     for secret in secrets:
-        text = text.replace(orjson.dumps(secret)[1:-1], REDACTED.encode())
-    return value if text == original else orjson.loads(text)
+        text = text.replace(dumps(secret)[1:-1], REDACTED.encode())
+    return value if text == original else loads(text)
 
 
 def without_secrets(response: dict[str, Any], secrets: Sequence[str]) -> dict[str, Any]:
     """A response in which every secret is replaced, in each spelling in which a server may repeat it."""
-    text = orjson.dumps(response).decode()
+    text = dumps(response).decode()
     if redact_secrets(text, secrets) == text:
         return response
     redacted: dict[str, Any] = known_secrets.redact_values(response, tuple(secrets))

@@ -11,6 +11,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from plsync._common.large_json import dumps
 from plsync._common.logged import loggable
 from plsync.errors import (
     AmbiguousId,
@@ -39,7 +40,7 @@ class ApiError(Exception):
 def as_json(value: Any) -> bytes:
     """A value as JSON. Surrogates without a partner become escapes, and numbers that JSON lacks become null."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+        return dumps(value, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a lone surrogate, or an integer beyond 64 bits
         return json.dumps(value, separators=(",", ":"), default=str).encode()
 

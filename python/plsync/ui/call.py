@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from plsync._common.large_json import dumps
 from plsync.journal.display.conversation import conversation
 from plsync.journal.followups import FollowUp
 from plsync.journal.record import Record
@@ -105,7 +106,7 @@ def _followups(context: Context, record: Record) -> list[FollowUp]:
 
 def _indented(value: Any) -> bytes:
     try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+        return dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
     except TypeError:  # a lone surrogate, or a number that JSON lacks
         return as_json(value)
 

@@ -11,6 +11,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from plsync._common.large_json import dumps
 from plsync.journal.display.message_text import request_text, response_text
 from plsync.journal.display.noise import own_params
 from plsync.journal.events.facts import short_model, tool_calls_at
@@ -230,6 +231,6 @@ def _stop(record: Record) -> list[str]:
 
 def _pretty(value: Any) -> str:
     try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+        return dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # a lone surrogate, or a number that JSON lacks
         return re.sub(r"[\r\n]", " ", as_json(value).decode())

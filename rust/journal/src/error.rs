@@ -182,9 +182,9 @@ impl Error {
         self.io_cause().is_some_and(|cause| cause.raw_os_error() == Some(ENOMEM))
     }
 
-    /// Whether an error of zstd reports that there is no memory.
-    pub(crate) fn is_memory(cause: &io::Error) -> bool {
-        cause.to_string().contains("not enough memory")
+    /// The error for a code of zstd that reports a failed allocation; `None` for another code.
+    pub(crate) fn zstd_memory(code: usize) -> Option<Self> {
+        zstd::zstd_safe::get_error_name(code).contains("not enough memory").then(Self::memory)
     }
 
     /// Whether the store is so damaged that only a salvage can read from it.

@@ -38,6 +38,8 @@ mod _native {
     #[pymodule_export]
     use crate::encode::encode;
     #[pymodule_export]
+    use crate::encode::memory::check_json_memory;
+    #[pymodule_export]
     use crate::encode::untagged::untagged;
     #[pymodule_export]
     use crate::gate::{admit_directory, check_directory, ensure_directory, open_file};

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from plsync._common.large_json import dumps
 from plsync._terminal import visible
 from plsync.journal import words
 from plsync.journal.display import figures, message_text
@@ -158,6 +159,6 @@ def _escaped(text: str) -> str:
 def _json(value: Any, *, is_wide: bool = False) -> str:
     option = orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if is_wide else 0)
     try:
-        return orjson.dumps(value, option=option).decode()
+        return dumps(value, option=option).decode()
     except TypeError:  # a lone surrogate, or a number that JSON lacks
         return str(value)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync.journal.display import media
 from plsync.journal.events import facts
 
@@ -72,7 +71,7 @@ def preview(record: Record) -> str:
 def _step_input(record: Record) -> list[Any]:
     given = facts.step_input(*record.plain_events())
     if isinstance(given, dict):
-        given = given["messages"] if isinstance(given.get("messages"), list) else orjson.dumps(given).decode()
+        given = given["messages"] if isinstance(given.get("messages"), list) else dumps(given).decode()
     return given if isinstance(given, list) else [given]
 
 

@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
-import orjson
-
+from plsync._common.large_json import dumps
 from plsync.journal.events import usage as counts
 from plsync.journal.events.usage import Usage
 
@@ -179,7 +178,7 @@ def generations(end: Mapping[str, Any]) -> list[Generation]:
     found = end.get("generations")
     output = [_generation(item) for item in found if isinstance(item, dict)] if isinstance(found, list) else []
     if not output and (outputs := end.get("outputs")) is not None:
-        as_text = outputs if isinstance(outputs, str) else orjson.dumps(outputs).decode()
+        as_text = outputs if isinstance(outputs, str) else dumps(outputs).decode()
         output = [{"text": as_text, "message": None, "generation_info": None}]
     return output
 

@@ -9,9 +9,8 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from plsync._common.clock import datetime_from_ms
+from plsync._common.large_json import dumps
 from plsync.promptlayer.mapping import params
 from plsync.promptlayer.mapping.content import contents
 from plsync.promptlayer.mapping.json_values import JSON, integer, string
@@ -137,7 +136,7 @@ def span_json(
     links: bool = True,
 ) -> bytes:
     """The span of a record as JSON, in UTF-8, with the arguments of :func:`span`."""
-    return orjson.dumps(span(record, resumed=resumed, parent=parent, open_until=open_until, links=links))
+    return dumps(span(record, resumed=resumed, parent=parent, open_until=open_until, links=links))
 
 
 def _log_request(record: Record, started: str, ended: str) -> JSON:

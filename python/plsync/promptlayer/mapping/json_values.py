@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
+from plsync._common.large_json import dumps
 
 JSON = dict[str, Any]
 
@@ -20,7 +20,7 @@ def text(value: Any) -> str:
 
 def json_text(value: Any) -> str:
     """Compact JSON of a value."""
-    return orjson.dumps(value).decode()
+    return dumps(value).decode()
 
 
 def as_dict(value: Any) -> JSON:

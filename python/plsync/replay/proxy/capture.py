@@ -10,8 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync.errors import PlsyncError, PlsyncWarning
 from plsync.journal.events.tagged import encode
 from plsync.replay.recording import Recording
@@ -175,9 +174,9 @@ class CallCapture:
     def _received_parts(self) -> dict[str, Any]:
         """The parts of a stream in the form of a recording."""
         if self._events:
-            return {"events": [orjson.loads(event) for event in self._events]}
+            return {"events": [loads(event) for event in self._events]}
         ids = [*self._final_ids, *(None for _ in self._chunks)]
-        chunks = [_with_id(orjson.loads(chunk), final) for chunk, final in zip(self._chunks, ids, strict=False)]
+        chunks = [_with_id(loads(chunk), final) for chunk, final in zip(self._chunks, ids, strict=False)]
         silent = {"told": False} if self._watches_tokens and chunks and not self._tokens else {}
         # The id that LangChain assigns to the message of a stream of events, if the run is known.
         is_chat = self._request.kind == "chat"
@@ -189,7 +188,7 @@ class CallCapture:
         if not self._tokens:
             return {}
         if all(chunk is not None for _, chunk in self._tokens):
-            chunks = [orjson.loads(chunk) for _, chunk in self._tokens if chunk is not None]
+            chunks = [loads(chunk) for _, chunk in self._tokens if chunk is not None]
             return {"token_chunks": fold([pack(chunk, self._blobs.add) for chunk in chunks])}
         return {"tokens": [token for token, _ in self._tokens]}
 
@@ -216,7 +215,7 @@ def shared_error(captures: Sequence[CallCapture], *, first: bool = False) -> Ite
 
 
 def _to_json(value: Any) -> Any:
-    return orjson.loads(encode(value)[0])
+    return loads(encode(value)[0])
 
 
 def _milliseconds(ns: int) -> int:

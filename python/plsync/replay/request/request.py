@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Literal
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync._common.redaction import redact_urls
 from plsync.journal.events import facts
 from plsync.journal.events.tagged import MESSAGES, TAG, encode
@@ -190,7 +189,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 def to_tagged(value: Any, *, redact: bool = False) -> Any:
     """A value as parsed tagged JSON."""
-    return orjson.loads(encode(value, redact=redact)[0])
+    return loads(encode(value, redact=redact)[0])
 
 
 def short_name(model: str | None) -> str | None:

@@ -11,8 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync.journal.events.tagged import encode
 from plsync.replay.request.content import scrub
 from plsync.replay.request.tools import CHOICE_OPTIONS, FORMAT_OPTIONS, TOOL_OPTIONS
@@ -128,4 +127,4 @@ def _is_setting(name: str) -> bool:
 
 
 def _to_tagged(value: Any) -> Any:
-    return orjson.loads(encode(value, redact=True)[0])
+    return loads(encode(value, redact=True)[0])

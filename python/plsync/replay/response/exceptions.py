@@ -14,8 +14,7 @@ import importlib
 import sys
 from typing import Any, Final
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync._terminal import visible
 from plsync.errors import PlsyncError, RecordedError
 from plsync.journal.events.tagged import TAG, Rebuilder, encode
@@ -182,7 +181,7 @@ def _is_kept(value: Any) -> bool:
 def _to_json(value: Any) -> Any:
     kind = _http_kind(value)
     if kind is None:
-        return orjson.loads(encode(value)[0])
+        return loads(encode(value)[0])
     request = value if kind == "Request" else getattr(value, "_request", None)
     kept: dict[str, Any] = {TAG: "http", "c": kind}
     if request is not None:

@@ -13,8 +13,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import orjson
-
+from plsync._common.large_json import loads
 from plsync.journal.events.tagged import TAG, encode
 
 __all__ = ["VECTOR_TAGS", "container_of", "in_container", "pack_vector", "unpack_vector"]
@@ -51,7 +50,7 @@ def pack_vector(vector: Any) -> Any:
             return {**packed, "numpy": dtype, "array": True}
     if hasattr(vector, "tolist") and type(vector).__module__.partition(".")[0] in {"torch", "jax", "jaxlib"}:
         return pack_vector(vector.tolist())
-    return orjson.loads(encode(vector)[0])
+    return loads(encode(vector)[0])
 
 
 def _packed_list(vector: list[Any]) -> Any:
@@ -60,13 +59,13 @@ def _packed_list(vector: list[Any]) -> Any:
     kinds = set(map(type, vector))
     if kinds <= {float, int}:
         packed = _packed_numbers(vector) if len(vector) >= _FEWEST else None
-        return orjson.loads(encode(vector)[0]) if packed is None else packed
+        return loads(encode(vector)[0]) if packed is None else packed
     names = {kind.__name__ for kind in kinds if kind.__module__ == "numpy"}
     if len(kinds) == len(names) == 1 and names <= _NUMPY_TYPES:
         packed = _packed_numbers([item.item() for item in vector])
         if packed is not None:
             return {**packed, "numpy": names.pop()}
-    return orjson.loads(encode(vector)[0])
+    return loads(encode(vector)[0])
 
 
 def _packed_numbers(numbers: list[Any]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from plsync._common.files import SAFE_FLAGS, open_any, replacing
+from plsync._common.large_json import dumps
 from plsync.errors import RecordingFormatError, ReplayError
 from plsync.replay.storage.blobs import BlobDirectory, PendingBlobs, names_in
 from plsync.replay.storage.file_lock import file_lock
@@ -46,7 +47,7 @@ _MAX_HEADER: Final = 4096
 
 def line_of(call: dict[str, Any]) -> bytes:
     """A call as one line, without a line end. ``key`` must be the first key of ``call``."""
-    return orjson.dumps(call)
+    return dumps(call)
 
 
 def _without_end(line: bytes) -> bytes:

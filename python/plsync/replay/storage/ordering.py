@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from plsync._common.large_json import dumps, loads
 from plsync.replay.matching import Matcher
 from plsync.replay.storage.replacing import replaced_places
 from plsync.replay.storage.same_response import same_response
@@ -99,5 +100,5 @@ def _by_time(new: Sequence[NewLine]) -> list[NewLine]:
 
 
 def _request_bytes(added: NewLine) -> bytes:
-    call = orjson.loads(added.line)
-    return orjson.dumps([call["request"], call.get("place")], option=orjson.OPT_SORT_KEYS)
+    call = loads(added.line)
+    return dumps([call["request"], call.get("place")], option=orjson.OPT_SORT_KEYS)

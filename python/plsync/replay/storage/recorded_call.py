@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import orjson
 
+from plsync._common.large_json import dumps, loads
 from plsync.errors import RecordingFormatError
 from plsync.replay.request.content import without_cache_marks
 from plsync.replay.request.request import Kind, Request
@@ -45,7 +46,7 @@ class RecordedCall:
         if isinstance(self.raw, dict):
             return self.raw
         try:
-            found = orjson.loads(self.raw)
+            found = loads(self.raw)
         except orjson.JSONDecodeError:
             found = None
         if not _is_call(found):
@@ -103,7 +104,7 @@ def _is_call(found: Any) -> bool:
     if not isinstance(ms, list) or not all(type(item) in (int, float) for item in ms):
         return False
     try:
-        orjson.dumps(found)
+        dumps(found)
     except TypeError:  # orjson reads deeper levels than it writes
         return False
     return True

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import orjson
 
+from plsync._common.large_json import loads
 from plsync.journal.events.tagged import MESSAGES, TAG
 
 __all__ = ["same_response"]
@@ -55,7 +56,7 @@ def same_response(old: bytes, new: bytes) -> bool:
     True
     """
     try:
-        one, other = orjson.loads(old), orjson.loads(new)
+        one, other = loads(old), loads(new)
     except orjson.JSONDecodeError:  # the old line is damaged, and the new one repairs it
         return False
     without = {"ms": None, **({} if "place" in one else {"place": None})}  # an older plsync stored no place

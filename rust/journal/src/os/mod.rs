@@ -1,5 +1,6 @@
 //! The journal's interface to the operating system.
 
+pub(crate) mod allocation;
 pub(crate) mod boot;
 pub(crate) mod disk;
 pub(crate) mod fork;

@@ -1,7 +1,6 @@
 //! The intact entries of a damaged store, and queries over them.
 
-use std::alloc::{Layout, handle_alloc_error};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{ServerId, SinkId};
@@ -63,12 +62,18 @@ pub(super) struct SalvagedEntries {
     /// The numbers of the records, for bodies that repeat the start of their root.
     numbers: OnceCell<HashMap<RecordId, Seq>>,
     compressor: RefCell<Option<BodyCompressor>>,
+    lacks_memory: Cell<bool>,
 }
 
 impl SalvagedEntries {
     /// The format number in the store.
     pub(super) fn format(&self) -> Option<u32> {
         self.meta.get(&b"format"[..]).and_then(|value| value.first_chunk()).map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    /// Fails if a body was not read for lack of memory: a salvage must not take a whole body for a damaged one.
+    pub(super) fn require_memory(&self) -> Result<()> {
+        if self.lacks_memory.get() { Err(Error::memory()) } else { Ok(()) }
     }
 
     /// Whether no record was found.
@@ -149,11 +154,15 @@ impl SalvagedEntries {
             let kept = self.meta.get(&dictionary::key(number)).cloned();
             kept.ok_or_else(|| Error::Corrupt(format!("dictionary {number} is lost")))
         };
-        match body::decode_with(stored, &mut body, dictionary, start) {
-            // A salvage must not take a whole body for a damaged one. Only its own process ends.
-            Err(error) if error.lacks_memory() => handle_alloc_error(Layout::new::<u8>()),
-            read => read.map(|()| body),
+        self.noted(body::decode_with(stored, &mut body, dictionary, start))?;
+        Ok(body)
+    }
+
+    fn noted<T>(&self, done: Result<T>) -> Result<T> {
+        if done.as_ref().is_err_and(Error::lacks_memory) {
+            self.lacks_memory.set(true);
         }
+        done
     }
 
     /// A stored body in a form that repeats no other; `None` if the start of its root is lost.
@@ -164,11 +173,11 @@ impl SalvagedEntries {
         let body = self.decode(&stored, |root| Ok(self.start_of_root(pages, root))).ok()?;
         let mut compressor = self.compressor.borrow_mut();
         if compressor.is_none() {
-            *compressor = BodyCompressor::new().ok();
+            *compressor = self.noted(BodyCompressor::new()).ok();
         }
         let mut alone = Vec::new();
         let encoded = compressor.as_mut()?.encode(RecordId([0; 16]), body::kind(&stored)?, &body, &mut alone);
-        encoded.ok()?;
+        self.noted(encoded).ok()?;
         body::assign_as(&mut alone, &stored);
         Some(alone)
     }

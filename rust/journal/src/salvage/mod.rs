@@ -37,7 +37,10 @@ pub fn salvage(source: &Path, target: &Path) -> Result<SalvageReport> {
         let directory = layout::lmdb(source, number);
         match gate::check_kind(&directory).and_then(|()| Pages::open(&directory.join("data.mdb"))) {
             Ok(pages) => {
-                read = Some((gather(&pages), pages));
+                let found = gather(&pages);
+                pages.require_memory()?;
+                found.require_memory()?;
+                read = Some((found, pages));
                 break;
             }
             Err(Error::Refused { path, reason, .. }) => report.add_loss(format!("{}: it {reason}", path.display())),

@@ -45,6 +45,8 @@ pub(super) fn rebuild(store: &Store, pages: &Pages, found: &SalvagedEntries, rep
                     written.push((*old, seq));
                 }
             }
+            pages.require_memory()?;
+            found.require_memory()?;
             change.finish()?;
             Ok((part, written))
         })?;

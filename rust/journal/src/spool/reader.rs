@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::frame::{self, Defect, HEADER, Head, Header, MAX_PAYLOAD};
-use crate::os::fs;
 use crate::os::gate::{self, Access};
+use crate::os::{allocation, fs};
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::{Error, RecordId, Result};
 
@@ -247,7 +247,8 @@ impl Reader {
         // An error must not count as an empty segment, which would be removed.
         let held = self.file.metadata().map_err(Error::io("cannot read", &self.name))?.len().saturating_sub(at);
         let length = wanted.max(CHUNK).min(usize::try_from(held).unwrap_or(usize::MAX));
-        self.buffer.try_reserve(length.saturating_sub(self.buffer.len())).map_err(|_| Error::memory())?;
+        let more = length.saturating_sub(self.buffer.len());
+        allocation::reserve(&mut self.buffer, more)?;
         self.buffer.resize(length, 0);
         self.buffer_at = at;
         let mut filled = 0;

@@ -7,6 +7,7 @@ mod approximate;
 mod classes;
 mod key_cache;
 mod limits;
+pub(crate) mod memory;
 mod plain;
 mod pydantic;
 mod secrets;
@@ -82,6 +83,7 @@ pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, Py
 static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 fn dumps<'py>(copy: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    memory::check_json_memory(copy)?;
     let py = copy.py();
     let dumps = get_or_load(&DUMPS, py, || Ok(py.import("orjson")?.getattr(intern!(py, "dumps"))?.unbind()))?;
     Ok(dumps.bind(py).call1((copy,))?.cast_into::<PyBytes>()?)

@@ -27,6 +27,12 @@ pub(crate) fn try_reserve(out: &mut Vec<u8>, len: usize) -> Result<(), TryReserv
     out.try_reserve(len).or_else(|_| out.try_reserve_exact(len))
 }
 
+/// The bytes that the escapes of a text add to its JSON, or more.
+pub(super) fn escaped(text: &str) -> usize {
+    let specials = text.bytes().filter(|byte| is_special(*byte) != 0).count();
+    specials * (r"\u0000".len() - 1)
+}
+
 /// Appends an integer.
 pub(crate) fn write_integer(out: &mut Vec<u8>, number: impl itoa::Integer) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());

@@ -3,12 +3,13 @@
 //! LMDB follows the page numbers in its file, and crashes on wrong ones. This reader checks every number against the file before it
 //! uses it, so damage costs only the damaged pages.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::path::Path;
 
 use crate::frame::{MAX_PAYLOAD, array};
-use crate::os::fs;
 use crate::os::gate::{self, Access};
+use crate::os::{allocation, fs};
 use crate::{Error, Result};
 
 const HEADER: usize = 16;
@@ -26,6 +27,7 @@ pub(crate) struct Pages {
     file: File,
     size: usize,
     pub(crate) count: u64,
+    lacks_memory: Cell<bool>,
 }
 
 /// A key and its value.
@@ -54,7 +56,7 @@ impl Pages {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = gate::open(path, Access::ReadAny)?;
         let len = file.metadata().map_err(Error::io("cannot read", path))?.len();
-        let mut pages = Self { file, size: SIZES[0], count: 0 };
+        let mut pages = Self { file, size: SIZES[0], count: 0, lacks_memory: Cell::new(false) };
         for size in SIZES {
             pages.size = size;
             pages.count = len / size as u64;
@@ -65,6 +67,19 @@ impl Pages {
         }
         (pages.size, pages.count) = (SIZES[0], len / SIZES[0] as u64);
         Ok(pages)
+    }
+
+    /// Fails if a page was not read for lack of memory. Then its content is not damaged.
+    pub(crate) fn require_memory(&self) -> Result<()> {
+        if self.lacks_memory.get() { Err(Error::memory()) } else { Ok(()) }
+    }
+
+    /// The content of an allocation; `None` without memory.
+    fn allocated<T>(&self, made: Result<T>) -> Option<T> {
+        if made.is_err() {
+            self.lacks_memory.set(true);
+        }
+        made.ok()
     }
 
     /// The root of the tree of trees of the newest readable commit, and whether that is the newest commit of all.
@@ -162,14 +177,19 @@ impl Pages {
             return None;
         }
         let pages = self.read(first, (HEADER + size).div_ceil(self.size) as u64)?;
-        (u64::from_le_bytes(array(&pages, 0)) == first).then(|| pages[HEADER..HEADER + size].to_vec())
+        if u64::from_le_bytes(array(&pages, 0)) != first {
+            return None;
+        }
+        self.allocated(allocation::copied(&pages[HEADER..HEADER + size]))
     }
 
     fn read(&self, number: u64, pages: u64) -> Option<Vec<u8>> {
         if number.checked_add(pages)? > self.count {
             return None;
         }
-        let mut bytes = vec![0; usize::try_from(pages).ok()? * self.size];
+        let len = usize::try_from(pages).ok()? * self.size;
+        let mut bytes = self.allocated(allocation::with_room(len))?;
+        bytes.resize(len, 0);
         let mut filled = 0;
         while filled < bytes.len() {
             // A sector that cannot be read counts as damaged.

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::frame::{HEADER, Head};
+use crate::os::allocation;
 use crate::spool::reader::Damage;
 use crate::state::{CallEnd, FrameKind, Lane};
 use crate::store::db::trees::{PART_END, PART_START};
 use crate::store::records::base::Base;
 use crate::store::records::compressor::BodyCompressor;
-use crate::{Error, RecordId, Result};
+use crate::{RecordId, Result};
 
 /// The frames and bytes of a full chunk: few enough to stay in the cache until they are compressed.
 const FRAMES: usize = 256;
@@ -112,7 +113,7 @@ impl Chunk {
         base: Option<Arc<Base>>,
     ) -> Result<()> {
         let &Head { id, kind, ended, flags, lane } = head;
-        self.bytes.try_reserve(labels.len() + body.len()).map_err(|_| Error::memory())?;
+        allocation::reserve(&mut self.bytes, labels.len() + body.len())?;
         let labels = append(&mut self.bytes, labels);
         let body_len = body.len();
         let body = append(&mut self.bytes, body);

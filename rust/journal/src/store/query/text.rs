@@ -7,6 +7,11 @@
 use memchr::memmem::{Finder, find};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use crate::Result;
+use crate::os::allocation;
+
+/// A folded text takes up to this many times its bytes: strings double their memory.
+const FOLDED: usize = 4;
 /// The first character that may compose with the character before it.
 const FIRST_COMBINING: char = '\u{300}';
 /// `İ`, which has no simple case folding.
@@ -32,23 +37,28 @@ impl TextSearch {
     }
 
     /// Whether a body, which is JSON, contains the text. Changes the case of the body's ASCII letters.
-    pub fn is_in(&self, body: &mut [u8]) -> bool {
+    ///
+    /// # Errors
+    /// When the process has no memory for another form of the body.
+    pub fn is_in(&self, body: &mut [u8]) -> Result<bool> {
         body.make_ascii_lowercase();
-        if self.is_in_unescaped(body) {
-            return true;
+        if self.is_in_unescaped(body)? {
+            return Ok(true);
         }
         // JSON within JSON has another backslash in front of each escape.
-        self.escape.find(body).is_some() && self.is_in_unescaped(&unescaped(body))
+        Ok(self.escape.find(body).is_some() && self.is_in_unescaped(&unescaped(body)?)?)
     }
 
-    fn is_in_unescaped(&self, body: &[u8]) -> bool {
+    fn is_in_unescaped(&self, body: &[u8]) -> Result<bool> {
         if self.is_ascii && self.finder.find(body).is_some() {
-            return true;
+            return Ok(true);
         }
         if body.is_ascii() || (self.is_ascii && !FOLDED_TO_ASCII.iter().any(|letter| find(body, letter).is_some())) {
-            return false;
+            return Ok(false);
         }
-        self.finder.find(folded(&String::from_utf8_lossy(body)).as_bytes()).is_some()
+        // The folding makes up to this many bytes.
+        drop(allocation::with_room(FOLDED * body.len())?);
+        Ok(self.finder.find(folded(&String::from_utf8_lossy(body)).as_bytes()).is_some())
     }
 }
 
@@ -90,8 +100,8 @@ fn fold(character: char) -> char {
 }
 
 /// The body with the characters of its `\u` escapes, in lower case. A character that JSON must escape keeps an escape.
-fn unescaped(body: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(body.len());
+fn unescaped(body: &[u8]) -> Result<Vec<u8>> {
+    let mut plain = allocation::with_room(body.len())?;
     let mut rest = body;
     while let Some(at) = find(rest, b"\\u") {
         let (before, escape) = rest.split_at(at);
@@ -109,7 +119,7 @@ fn unescaped(body: &[u8]) -> Vec<u8> {
         rest = &escape[length..];
     }
     plain.extend_from_slice(rest);
-    plain
+    Ok(plain)
 }
 
 /// The character of an escape at the start of these bytes, and the length of the escape. Two escapes may stand for one character.
@@ -152,7 +162,7 @@ mod tests {
     use super::*;
 
     fn finds(text: &str, body: &str) -> bool {
-        TextSearch::new(text).is_in(&mut body.as_bytes().to_vec())
+        TextSearch::new(text).is_in(&mut body.as_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -216,6 +226,6 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_utf_8_is_searched() {
-        assert!(TextSearch::new("É").is_in(&mut b"\xff \xc3\xa9".to_vec()));
+        assert!(TextSearch::new("É").is_in(&mut b"\xff \xc3\xa9".to_vec()).unwrap());
     }
 }

@@ -11,6 +11,7 @@ use zstd::zstd_safe::CDict;
 use super::members::members;
 use super::transition::{Change, load};
 use super::{body, dictionary, root_dictionary};
+use crate::os::allocation;
 use crate::state::FrameKind;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key};
 use crate::{RecordId, Result, Seq};
@@ -50,9 +51,9 @@ impl Base {
 
     /// A stored body in its form without a base.
     pub(crate) fn detached(&self, stored: &[u8]) -> Result<Vec<u8>> {
-        let mut body = Vec::with_capacity(usize::try_from(body::raw_len(stored)).unwrap_or_default());
+        let mut body = allocation::with_room(usize::try_from(body::raw_len(stored)).unwrap_or_default())?;
         root_dictionary::decompress(body::repeated(stored)?.1, &mut body, &self.dictionary)?;
-        Ok(body::uncompressed(stored, &body))
+        body::uncompressed(stored, &body)
     }
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn detach_members(change: &mut Change, root: RecordId, own: Seq) -> R
                 Err(_) => continue,
                 Ok(body) => body,
             };
-            let detached = body::uncompressed(&stored, &body);
+            let detached = body::uncompressed(&stored, &body)?;
             change.trees.records.put(change.txn, &record_key(seq, part), &detached)?;
             change.counts.stored_bytes += (detached.len() as u64).saturating_sub(stored.len() as u64);
         }
@@ -96,10 +97,11 @@ pub(crate) fn detach_members(change: &mut Change, root: RecordId, own: Seq) -> R
 fn repeating(txn: &RoTxn, trees: &Trees, root: RecordId, seq: Seq) -> Result<impl Iterator<Item = (u8, Vec<u8>)>> {
     let mut found = Vec::new();
     for part in [PART_START, PART_END] {
-        let stored = trees.records.get(txn, &record_key(seq, part))?;
-        found.extend(
-            stored.filter(|stored| body::repeated_root(stored) == Some(root)).map(|stored| (part, stored.to_vec())),
-        );
+        if let Some(stored) = trees.records.get(txn, &record_key(seq, part))?
+            && body::repeated_root(stored) == Some(root)
+        {
+            found.push((part, allocation::copied(stored)?));
+        }
     }
     Ok(found.into_iter())
 }

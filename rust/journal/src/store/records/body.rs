@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 
 use heed::RoTxn;
-use zstd::bulk::Decompressor;
+use zstd::zstd_safe::DCtx;
 
 use super::{dictionary, root_dictionary};
 use crate::checksum::crc32c;
 use crate::frame::{MAX_PAYLOAD, array};
+use crate::os::allocation;
 use crate::state::FrameKind;
 use crate::store::db::trees::{PART_END, PART_START, Trees, record_key, tail_seq};
 use crate::{Error, RecordId, Result};
@@ -52,7 +53,7 @@ pub(crate) fn write(
     header[4..8].copy_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
     header[8..12].copy_from_slice(&crc32c(body).to_le_bytes());
     header[OWNER..].copy_from_slice(&crc32c(&id.0).to_le_bytes());
-    stored.try_reserve(HEADER + 16 + data.len()).map_err(|_| Error::memory())?;
+    allocation::reserve(stored, HEADER + 16 + data.len())?;
     stored.extend_from_slice(&header);
     if let Some(root) = root {
         stored.extend_from_slice(&root.0);
@@ -62,14 +63,14 @@ pub(crate) fn write(
 }
 
 /// The stored form of a body without compression. `stored` is another form of the same body.
-pub(crate) fn uncompressed(stored: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut whole = Vec::with_capacity(HEADER + body.len());
+pub(crate) fn uncompressed(stored: &[u8], body: &[u8]) -> Result<Vec<u8>> {
+    let mut whole = allocation::with_room(HEADER + body.len())?;
     whole.extend_from_slice(&stored[..HEADER.min(stored.len())]);
     whole.resize(HEADER, 0);
     whole[0] = RAW;
     whole[2..4].fill(0);
     whole.extend_from_slice(body);
-    whole
+    Ok(whole)
 }
 
 /// Reads a stored body. Fails unless it is intact, and this part of this record.
@@ -97,7 +98,7 @@ pub(crate) fn decode_into(
             Some(known) => trees.records.get(txn, &record_key(tail_seq(known)?, PART_START))?,
             None => None,
         };
-        Ok(start.map(<[u8]>::to_vec))
+        start.map(allocation::copied).transpose()
     })
 }
 
@@ -139,8 +140,7 @@ fn prepare(stored: &[u8], body: &mut Vec<u8>) -> Result<()> {
         return Err(damaged("claims an impossible length"));
     }
     body.clear();
-    body.try_reserve(raw_len).map_err(|_| Error::memory())?;
-    Ok(())
+    allocation::reserve(body, raw_len)
 }
 
 fn verify(stored: &[u8], body: &[u8]) -> Result<()> {
@@ -159,15 +159,15 @@ fn decode_plain(stored: &[u8], body: &mut Vec<u8>, dictionary: &impl Fn(u16) -> 
         (RAW, _) => body.extend_from_slice(data),
         (codec @ (ZSTD | ZSTD_DICTIONARY), number) => {
             let shipped = dictionary::index(number);
-            let done = match (codec, shipped) {
-                (ZSTD, _) => Decompressor::new().and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
-                (_, Some(index)) => with_shipped_dictionary(index, data, body),
-                (_, None) => Decompressor::with_dictionary(&dictionary(number)?)
-                    .and_then(|mut zstd| zstd.decompress_to_buffer(data, body)),
-            };
-            done.map_err(
-                |error| if Error::is_memory(&error) { Error::memory() } else { damaged("does not decompress") },
-            )?;
+            match (codec, shipped) {
+                (ZSTD, _) => decompress(&mut context()?, data, body)?,
+                (_, Some(index)) => with_shipped_dictionary(index, data, body)?,
+                (_, None) => {
+                    let mut context = context()?;
+                    context.load_dictionary(&dictionary(number)?).map_err(undecoded)?;
+                    decompress(&mut context, data, body)?;
+                }
+            }
         }
         _ => return Err(damaged("uses a codec that this version does not know; upgrade plsync")),
     }
@@ -191,18 +191,35 @@ pub(super) fn repeated(stored: &[u8]) -> Result<(RecordId, &[u8])> {
 
 thread_local! {
     /// A new context costs more than decompressing a usual body with it.
-    static CONTEXTS: RefCell<[Option<Decompressor<'static>>; dictionary::SHIPPED]> =
+    static CONTEXTS: RefCell<[Option<DCtx<'static>>; dictionary::SHIPPED]> =
         const { RefCell::new([const { None }; dictionary::SHIPPED]) };
 }
 
-fn with_shipped_dictionary(index: usize, data: &[u8], body: &mut Vec<u8>) -> std::io::Result<usize> {
+fn with_shipped_dictionary(index: usize, data: &[u8], body: &mut Vec<u8>) -> Result<()> {
     CONTEXTS.with_borrow_mut(|contexts| {
         let context = match &mut contexts[index] {
             Some(context) => context,
-            missing => missing.insert(Decompressor::with_prepared_dictionary(dictionary::decoder(index))?),
+            missing => {
+                let mut made = context()?;
+                made.ref_ddict(dictionary::decoder(index)?).map_err(undecoded)?;
+                missing.insert(made)
+            }
         };
-        context.decompress_to_buffer(data, body)
+        decompress(context, data, body)
     })
+}
+
+fn context() -> Result<DCtx<'static>> {
+    DCtx::try_create().ok_or_else(Error::memory)
+}
+
+fn decompress(context: &mut DCtx, data: &[u8], body: &mut Vec<u8>) -> Result<()> {
+    context.decompress(body, data).map(drop).map_err(undecoded)
+}
+
+/// The error for a code of zstd.
+pub(super) fn undecoded(code: usize) -> Error {
+    Error::zstd_memory(code).unwrap_or_else(|| damaged("does not decompress"))
 }
 
 /// Whether a stored body is this part of this record.

@@ -6,12 +6,12 @@
 //! fastest regular level, and little more space. When the result is too large, the next bodies get a small search step.
 //! docs/internals/journal.md has the figures.
 
-use zstd::bulk::Compressor;
-use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, Strategy, compress_bound};
+use zstd::zstd_safe::{CCtx, CParameter, ParamSwitch, ResetDirective, Strategy, compress_bound};
 
 use super::base::Base;
 use super::body::{self, Codec};
 use super::dictionary;
+use crate::os::allocation;
 use crate::state::FrameKind;
 use crate::{Error, RecordId, Result};
 
@@ -45,10 +45,10 @@ const REPEATED: usize = 16;
 
 /// Compresses bodies, reusing its working memory.
 pub(crate) struct BodyCompressor {
-    large_step: Compressor<'static>,
+    large_step: CCtx<'static>,
     /// Created for the first body that needs it, as is `other`.
-    small_step: Option<Compressor<'static>>,
-    other: Option<Compressor<'static>>,
+    small_step: Option<CCtx<'static>>,
+    other: Option<CCtx<'static>>,
     /// For bodies that repeat their root.
     repeated: Option<CCtx<'static>>,
     sample: Sample,
@@ -81,9 +81,8 @@ impl BodyCompressor {
         body: &[u8],
         stored: &mut Vec<u8>,
     ) -> Result<bool> {
-        let mut data = Vec::new();
-        data.try_reserve(compress_bound(body.len())).map_err(|_| Error::memory())?;
-        let context = self.repeated.get_or_insert_with(CCtx::create);
+        let mut data = allocation::with_room(compress_bound(body.len()))?;
+        let context = get_or_make(&mut self.repeated, || CCtx::try_create().ok_or_else(Error::memory))?;
         // Without it, the body is stored in another way.
         let Ok(written) = context.compress_using_cdict(&mut data, body, base.prepared()) else {
             return self.encode(id, kind, body, stored).map(|()| false);
@@ -134,8 +133,15 @@ impl BodyCompressor {
             get_or_make(&mut self.other, regular)?
         };
         self.scratch.clear();
-        self.scratch.try_reserve(compress_bound(body.len())).map_err(|_| Error::memory())?;
-        let written = zstd.compress_to_buffer(body, &mut self.scratch).map_err(failed)?;
+        allocation::reserve(&mut self.scratch, compress_bound(body.len()))?;
+        let written = match zstd.compress2(&mut self.scratch, body) {
+            Ok(written) => written,
+            Err(code) => {
+                // A failure leaves a frame open. The reset of a session cannot fail.
+                let _ = zstd.reset(ResetDirective::SessionOnly);
+                return Err(failed(code));
+            }
+        };
         if takes_large_step {
             self.sample.add(body.len(), written);
         }
@@ -163,18 +169,15 @@ impl Sample {
 }
 
 /// The compressor, made when there is none yet.
-fn get_or_make<'a>(
-    compressor: &'a mut Option<Compressor<'static>>,
-    make: impl FnOnce() -> Result<Compressor<'static>>,
-) -> Result<&'a mut Compressor<'static>> {
-    Ok(match compressor {
+fn get_or_make<T>(kept: &mut Option<T>, make: impl FnOnce() -> Result<T>) -> Result<&mut T> {
+    Ok(match kept {
         Some(zstd) => zstd,
         missing => missing.insert(make()?),
     })
 }
 
 /// A compressor with zstd's fastest strategy.
-fn fast(step: u32) -> Result<Compressor<'static>> {
+fn fast(step: u32) -> Result<CCtx<'static>> {
     let mut zstd = regular()?;
     for parameter in [
         CParameter::Strategy(Strategy::ZSTD_fast),
@@ -190,15 +193,15 @@ fn fast(step: u32) -> Result<Compressor<'static>> {
     Ok(zstd)
 }
 
-fn regular() -> Result<Compressor<'static>> {
-    Compressor::with_dictionary(LEVEL, dictionary::current()).map_err(failed)
+fn regular() -> Result<CCtx<'static>> {
+    let mut zstd = CCtx::try_create().ok_or_else(Error::memory)?;
+    zstd.set_parameter(CParameter::CompressionLevel(LEVEL)).map_err(failed)?;
+    zstd.load_dictionary(dictionary::current()).map_err(failed)?;
+    Ok(zstd)
 }
 
-fn failed(error: std::io::Error) -> Error {
-    if Error::is_memory(&error) {
-        return Error::memory();
-    }
-    Error::io("cannot compress", "in memory")(error)
+fn failed(code: usize) -> Error {
+    Error::zstd_memory(code).unwrap_or(Error::Internal("zstd refused a body or a setting"))
 }
 
 /// Whether the body is short, and nearly all ASCII.

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use heed::{RoTxn, RwTxn};
-use zstd::dict::DecoderDictionary;
+use zstd::zstd_safe::DDict;
 
 use crate::store::db::trees::Trees;
 use crate::{Error, Result};
@@ -56,9 +56,13 @@ pub(crate) fn shipped(found: &[u8]) -> Option<&'static [u8]> {
 }
 
 /// A shipped dictionary for decompression, by its index. Prepared once a process.
-pub(crate) fn decoder(index: usize) -> &'static DecoderDictionary<'static> {
-    static PREPARED: [OnceLock<DecoderDictionary<'static>>; SHIPPED] = [const { OnceLock::new() }; SHIPPED];
-    PREPARED[index].get_or_init(|| DecoderDictionary::copy(BYTES[index]))
+pub(crate) fn decoder(index: usize) -> Result<&'static DDict<'static>> {
+    static PREPARED: [OnceLock<DDict<'static>>; SHIPPED] = [const { OnceLock::new() }; SHIPPED];
+    if let Some(prepared) = PREPARED[index].get() {
+        return Ok(prepared);
+    }
+    let prepared = DDict::try_create(BYTES[index]).ok_or_else(Error::memory)?;
+    Ok(PREPARED[index].get_or_init(|| prepared))
 }
 
 /// Whether the journal has a copy of the current dictionary.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use zstd::zstd_safe::DCtx;
 
+use super::body::undecoded;
 use super::dictionary;
 use crate::{Error, RecordId, Result};
 
@@ -54,8 +55,11 @@ pub(super) fn read(
 
 pub(super) fn decompress(data: &[u8], body: &mut Vec<u8>, dictionary: &[u8]) -> Result<()> {
     CONTEXT.with_borrow_mut(|context| {
-        let context = context.get_or_insert_with(DCtx::create);
+        if context.is_none() {
+            *context = Some(DCtx::try_create().ok_or_else(Error::memory)?);
+        }
+        let context = context.as_mut().ok_or(Error::Internal("a context was just made"))?;
         let done = context.decompress_using_dict(body, data, dictionary);
-        done.map(drop).map_err(|_| Error::Corrupt("a stored body does not decompress".into()))
+        done.map(drop).map_err(undecoded)
     })
 }
