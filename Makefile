@@ -5,8 +5,10 @@ BIN := .venv/bin
 BENCH := build/bench/bin
 RUST := Cargo.toml Cargo.lock $(shell find rust -type f)
 
-# One interpreter for all builds of the bindings: with another one cargo compiles pyo3 anew.
-PYO3 := PYO3_PYTHON=$(CURDIR)/$(BIN)/python
+# One interpreter for all builds of the bindings: with another one cargo compiles pyo3 anew. cargo finds no jobs of make.
+PYO3 := MAKEFLAGS= PYO3_PYTHON=$(CURDIR)/$(BIN)/python
+# Rust tests and clippy share a profile with the module, so the crates of other projects are built once.
+CHECKED := --config rust/checked.toml --profile editable
 HAS_LIBRARY := import os, sysconfig; find = sysconfig.get_config_var; exit(not os.path.exists(os.path.join(find("LIBDIR"), find("LDLIBRARY"))))
 
 .PHONY: demo test test-rust test-python compat clients fleet crash browser fuzz miri lint lint-rust lint-python lint-ui ui prose format bench peers docs pins screenshot clean
@@ -17,18 +19,16 @@ demo: .venv/built
 
 test: test-python test-rust
 
-# The tests start hundreds of interpreters, which write no bytecode where PYTHONDONTWRITEBYTECODE is set.
-test-python: .venv/built
-	@$(BIN)/python -m compileall -q python
+test-python: .venv/compiled
 	$(BIN)/pytest -n auto --dist worksteal
 
 # The unit tests of the bindings link Python's library, which some Pythons lack.
-test-rust: .venv/made
+test-rust: .venv/module
 	@packages='--package plsync-bundle --package plsync-journal'; \
 	if $(BIN)/python -c '$(HAS_LIBRARY)'; then packages="$$packages --package plsync-python"; fi; \
-	echo cargo test --quiet $$packages; MAKEFLAGS= $(PYO3) cargo test --quiet $$packages
+	echo cargo test --quiet $$packages; $(PYO3) cargo test --quiet $(CHECKED) $$packages
 
-compat: .venv/built
+compat: .venv/compiled
 	tests/compat.sh
 
 # Every client in docs/reference/clients.md, in an environment that also sees the packages of .venv.
@@ -67,7 +67,7 @@ crash: .venv/built
 	PLSYNC_LIMITS=100 $(BIN)/pytest -n auto tests/journal/test_limits.py
 	PLSYNC_TEST_WORLDS=2000 PLSYNC_TEST_WORLD_EVENTS=140 PLSYNC_BUNDLE_KILLS=2000 $(BIN)/pytest -n auto tests/bundle/test_worlds.py tests/bundle/test_kills.py
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \
-		cargo test --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
+		$(PYO3) cargo test $(CHECKED) --package plsync-journal --test crash --test golden --test kill --test model --test followups_model --test salvage
 
 # Each page of `plsync ui` in each width and theme, and new pictures in docs/images; needs Chromium.
 browser: .venv/built
@@ -121,9 +121,9 @@ build/peers/wheel/made: .venv/built benches/python/pgo.py $(RUST) $(shell find p
 
 lint: lint-rust lint-python lint-ui
 
-lint-rust: .venv/made build/deny/made
+lint-rust: .venv/module build/deny/made
 	cargo fmt --all --check
-	$(PYO3) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(PYO3) cargo clippy --quiet $(CHECKED) --workspace --all-targets -- -D warnings
 	build/deny/bin/cargo-deny --locked check licenses bans sources
 
 lint-python: .venv/built
@@ -195,9 +195,24 @@ build/docs/made: requirements/docs.txt
 	build/docs/bin/pip install --quiet --require-hashes --requirement requirements/docs.txt
 	@touch $@
 
-.venv/built: .venv/made $(RUST)
-	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-	PATH="$(CURDIR)/$(BIN):$$PATH" pip install --quiet --no-build-isolation --editable '.[dev]'
+# The packages are downloaded while the module is built.
+.venv/built: .venv/packages .venv/module
+	@touch $@
+
+.venv/packages: .venv/made tools/requirements.py
+	$(BIN)/python tools/requirements.py dev >.venv/requirements
+	$(BIN)/pip install --quiet --requirement .venv/requirements
+	@touch $@
+
+.venv/module: .venv/made $(RUST)
+	PATH="$(CURDIR)/$(BIN):$$PATH" MAKEFLAGS= pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# pytest compiles tests, plugins and plsync anew in each process, unless their bytecode is there. The tests start hundreds of
+# processes, and none writes bytecode where PYTHONDONTWRITEBYTECODE is set.
+.venv/compiled: .venv/built
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q python
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --collect-only --quiet >/dev/null || true
 	@touch $@
 
 # The benches measure a build like a released wheel: built twice, the second time with the profile of benches/python/pgo.py.

@@ -15,7 +15,7 @@ run() {
     path="$1"
     shift
     PYTHONPATH="$path" PYTHONWARNINGS="$old_typer" .venv/bin/pytest --quiet -W "$old_typer" -p no:cacheprovider \
-        -p no:platformdirs -n auto --dist worksteal "$@" \
+        -p no:platformdirs -n logical --dist worksteal "$@" \
         tests/recorder/test_handler*.py tests/recorder/test_failures.py tests/recorder/test_langchain_quirks.py \
         tests/recorder/test_redaction.py tests/recorder/test_streams.py tests/recorder/test_decisions.py \
         tests/journal/test_tagged_json.py tests/callbacks/test_sinks.py \

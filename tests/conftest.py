@@ -1,5 +1,6 @@
 """Settings of every test."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,13 @@ settings.load_profile("plsync")
 
 # A shell that starts the tests in the background has them ignore SIGINT, and their own programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than processors for ``-n auto``: a test often waits for a process, a server or a clock."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors + 1 if config.option.numprocesses == "auto" else processors
 
 
 @pytest.fixture(scope="session", autouse=True)
