@@ -35,6 +35,22 @@ def test_the_inbox_is_no_origins_directory(tmp_path: Path) -> None:
     assert names(Hub(tmp_path / "hub"), ("inbox", "a" * 32)) == ["inbox-aaaaaaaa"]
 
 
+def test_an_import_into_a_journal_that_was_replaced_writes_into_the_new_one(gap: Gap, tmp_path: Path) -> None:
+    gap.record(1)
+    gap.out()
+    gap.into_hub()
+    shutil.copytree(gap.journals, tmp_path / "copy")
+    shutil.rmtree(gap.journals)
+    shutil.copytree(tmp_path / "copy", gap.journals)
+    gap.record(1)
+    gap.empty_stick()
+    gap.out()
+    # The same process has written to the removed journal.
+    assert gap.into_hub()[0]["new"] == 1
+    with Journal.open(gap.journals / "berlin-lab") as journal:
+        assert journal.stats().records == 2
+
+
 @pytest.mark.parametrize("is_after", [False, True])
 def test_a_journal_that_is_replaced_during_an_import_confirms_nothing(
     gap: Gap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_after: bool

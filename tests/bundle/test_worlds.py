@@ -10,10 +10,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.support.gap_world import Machines, World
+from tests.support.gap_machines import Machines
+from tests.support.gap_world import World
 
 # `make crash` checks 2,000 worlds of more events.
 WORLDS = int(os.environ.get("PLSYNC_TEST_WORLDS", "50"))
@@ -34,21 +35,27 @@ def machines(root: Path) -> Machines:
     return Machines(root / "keys")
 
 
-@settings(
-    max_examples=WORLDS,
-    derandomize=True,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-)
-@given(seeds=st.lists(st.integers(0, 1 << 32), min_size=EVENTS // 2, max_size=EVENTS))
-def test_no_call_is_lost_or_doubled_in_any_world(machines: Machines, root: Path, seeds: list[int]) -> None:
-    directory = Path(tempfile.mkdtemp(dir=root))
-    try:
-        world = World(machines, directory)
-        for seed in seeds:
-            world.step(Random(seed))  # noqa: S311 - no secret
-        world.settle()
-        assert world.faults() == {}
-    finally:
-        shutil.rmtree(directory)
+@pytest.mark.timeout(4 * WORLDS + 60)
+@pytest.mark.parametrize("shard", range(max(1, WORLDS // 100)))
+def test_no_call_is_lost_or_doubled_in_any_world(machines: Machines, root: Path, shard: int) -> None:
+    @seed(shard)
+    @settings(
+        max_examples=min(WORLDS, 100),
+        deadline=None,
+        database=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(seeds=st.lists(st.integers(0, 1 << 32), min_size=EVENTS // 2, max_size=EVENTS))
+    def check(seeds: list[int]) -> None:
+        directory = Path(tempfile.mkdtemp(dir=root))
+        try:
+            world = World(machines, directory, labs=1 + seeds[0] % 3)
+            for number in seeds:
+                world.step(Random(number))  # noqa: S311 - no secret
+            world.settle()
+            assert world.faults() == {}
+        finally:
+            shutil.rmtree(directory)
+
+    check()

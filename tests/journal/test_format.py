@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,6 +81,7 @@ class Reader:
         for seq, row in state.items():
             assert struct.unpack_from("<I", row, 12) == (crc32c(seq + row[:12] + bytes(4) + row[16:]),)
             record = self.records[row[56:72]] = {"state": STATES[row[0]], "ended": row[1]}
+            record["not_before"] = int.from_bytes(row[16:24], "little")
             record["request_id"] = int.from_bytes(acks[seq][:8], "little") if seq in acks else None
             for part, name in ((b"\0", "start"), (b"\1", "end")):
                 if stored := records.get(seq + part):
@@ -185,6 +187,27 @@ def test_the_reader_reads_calls_that_repeat_the_start_of_their_root(tmp_path: Pa
         # The texts are stored once.
         assert journal.stats().stored_bytes < 1.4 * len(zstandard.compress(row.start))
         assert read_copy(path, tmp_path / "copy")[row.id]["start"] == row.start
+
+
+def test_a_reader_that_knows_no_bundles_finds_carried_calls_in_doubt_and_never_due(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    writer = SpoolWriter(path)
+    carried, received = (writer.call("question", "answer", at=number).replace("-", "") for number in (1, 2))
+    writer.close()
+    with Journal.open(path) as journal:
+        hub = journal.bundles.hub("0" * 16)
+        for record in list(journal.records(oldest_first=True)):
+            bundle = bytes([record.seq]) * 32
+            journal.bundles.begin(bundle, hub=hub, serial=1, part=(1, 1), seqs=[record.seq], followups=[])
+            journal.bundles.written(bundle)
+        journal.bundles.receive(journal.bundles.all()[1:])
+        assert {record.state for record in journal.records()} == {"carried", "received"}
+    found = read_copy(path, tmp_path / "copy")
+    for record_id in (carried, received):
+        record = found[bytes.fromhex(record_id)]
+        assert record["state"] == "in_doubt"
+        # In the year 9999, and still a date of Python.
+        assert datetime.fromtimestamp(record["not_before"] / 1000, tz=timezone.utc).year == 9999
 
 
 def test_the_reader_finds_events_in_the_spool(tmp_path: Path) -> None:

@@ -157,6 +157,8 @@ def apply_log(bundle: SignedBundle, journal: Journal, keys: Keys) -> Acked:
             f"it is for the journal {fields.journal_id[:8]}, and {journal.path} is {journal.id[:8]}; nothing was "
             f"changed; choose the journal with --journal"
         )
+    # A record that is still in the spool would count as one that the journal lacks.
+    journal.ingest(wait=True)
     cards = [trusted.card for trusted in keys.trusted() if trusted.card.key_id == fields.key_id]
     replaced = cards[0].replaced_key_id if cards else None
     found = bundle.apply_log(journal.bundles.store, journal.bundles.hub(fields.key_id, replaced))

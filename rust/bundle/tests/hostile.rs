@@ -60,11 +60,60 @@ impl Forgery {
         let (_, written) = self.sides.write(&[], false);
         let signature = resign(&self.sides.origin, archive, &written.signature);
         let mut verified = self.sides.verify(archive, &signature).unwrap();
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), memory::begin());
         let result = verified.check(Some(&self.sides.identity));
+        memory::assert_little_since(before);
         // Far above the second of a quiet machine, and far below an endless loop.
         assert!(start.elapsed() < Duration::from_secs(20));
         is_refused(&result)
+    }
+
+    /// A bundle with a member that expands to 256 MiB, and states this size.
+    fn bomb(zeros: &[u8], raw: u64) -> Self {
+        let mut forgery = Self::new();
+        forgery.add_packed("records/000002.jsonl.zst", zeros.to_vec(), raw, 1);
+        forgery
+    }
+
+    /// The archive with a million members more than its manifest has.
+    fn with_a_million_members(&self) -> Vec<u8> {
+        let whole = self.whole();
+        let mut bytes = whole[..whole.len() - 2 * tar::BLOCK].to_vec();
+        let header = tar::header("records/000002.jsonl.zst", 0).unwrap();
+        for _ in 0..1_000_000 {
+            bytes.extend_from_slice(&header);
+        }
+        bytes.resize(bytes.len() + 2 * tar::BLOCK, 0);
+        bytes
+    }
+}
+
+fn zeros() -> Vec<u8> {
+    zstd::bulk::compress(&vec![0; 256 << 20], 3).unwrap()
+}
+
+/// The memory of a process that runs one test alone.
+mod memory {
+    /// Set in that process.
+    pub const ALONE: &str = "PLSYNC_TEST_ALONE";
+    const LIMIT: u64 = 200 << 20;
+
+    pub fn begin() -> Option<u64> {
+        std::env::var_os(ALONE)?;
+        std::fs::write("/proc/self/clear_refs", "5").unwrap();
+        field("VmRSS:")
+    }
+
+    pub fn assert_little_since(before: Option<u64>) {
+        if let Some((before, most)) = before.zip(field("VmHWM:")) {
+            assert!(most < before + LIMIT, "{} MiB", (most - before) >> 20);
+        }
+    }
+
+    fn field(name: &str) -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|size| size << 10)
     }
 }
 
@@ -122,10 +171,9 @@ fn members_twice_out_of_order_missing_or_additional_are_refused() {
 
 #[test]
 fn a_bomb_is_refused_before_it_expands() {
-    let zeros = zstd::bulk::compress(&vec![0; 256 << 20], 3).unwrap();
-    for raw in [1000, limits::MEMBER as u64, 256 << 20, 1 << 40, u64::MAX] {
-        let mut forgery = Forgery::new();
-        forgery.add_packed("records/000002.jsonl.zst", zeros.clone(), raw, 1);
+    let zeros = zeros();
+    for raw in [1000, limits::MEMBER as u64, limits::LONE_MEMBER as u64, 256 << 20, 1 << 40, u64::MAX] {
+        let forgery = Forgery::bomb(&zeros, raw);
         assert!(forgery.is_refused(&forgery.whole()), "{raw}");
     }
 }
@@ -234,14 +282,7 @@ fn bodies_that_some_reader_cannot_read_are_refused() {
 #[test]
 fn a_million_members_are_refused_at_the_first_that_the_manifest_lacks() {
     let forgery = Forgery::new();
-    let whole = forgery.whole();
-    let mut bytes = whole[..whole.len() - 2 * tar::BLOCK].to_vec();
-    let header = tar::header("records/000002.jsonl.zst", 0).unwrap();
-    for _ in 0..1_000_000 {
-        bytes.extend_from_slice(&header);
-    }
-    bytes.resize(bytes.len() + 2 * tar::BLOCK, 0);
-    assert!(forgery.is_refused(&bytes));
+    assert!(forgery.is_refused(&forgery.with_a_million_members()));
     let member = serde_json::to_string(&forgery.manifest.members[0]).unwrap();
     let text = serde_json::to_string(&forgery.manifest).unwrap();
     let many = vec![member.as_str(); 1_000_000 / 10].join(",");
@@ -288,4 +329,26 @@ fn archives_with_other_headers_are_refused() {
     assert!(forgery.is_refused(&whole[..whole.len() - 512]));
     assert!(forgery.is_refused(b""));
     assert!(forgery.is_refused(&[&b"age-encryption.org/v1\n"[..], &[b'x'].repeat(100_000)].concat()));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn hostile_archives_take_little_memory() {
+    if std::env::var_os(memory::ALONE).is_none() {
+        // Other tests of this process would count too.
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let output =
+            alone.args(["--exact", "hostile_archives_take_little_memory"]).env(memory::ALONE, "1").output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+        return;
+    }
+    let (forgery, zeros) = (Forgery::new(), zeros());
+    for raw in [limits::LONE_MEMBER as u64, u64::MAX] {
+        let bomb = Forgery::bomb(&zeros, raw);
+        assert!(bomb.is_refused(&bomb.whole()));
+    }
+    assert!(forgery.is_refused(&forgery.with_a_million_members()));
+    for manifest in ["[".repeat(4 << 20), "{\"a\":".repeat(600_000), format!("\"{}\"", "a".repeat(4 << 20))] {
+        assert!(forgery.is_refused(&forgery.archive(manifest.as_bytes())));
+    }
 }

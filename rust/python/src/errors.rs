@@ -3,15 +3,22 @@
 use std::path::Path;
 
 use plsync_journal::Error;
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::handover;
 
-/// The Python exception for an error of a bundle, a key or a card.
+/// The Python exception for an error of a bundle, a key or a card. A failure of a file is an `OSError`: the caller knows the file.
 pub(crate) fn bundle_to_python(py: Python<'_>, error: &plsync_bundle::Error) -> PyErr {
+    if let plsync_bundle::Error::Io(error) = error
+        && let Some(number) = error.raw_os_error()
+    {
+        let text = error.to_string();
+        let reason = text.split(" (os error").next().unwrap_or_default();
+        return PyOSError::new_err((number, reason.to_owned()));
+    }
     match handover::errors(py) {
         Ok(classes) => {
             let advice = advice_for_bundle(error);

@@ -244,7 +244,8 @@ impl SignedBundle {
         })?;
         let known = keep(journal.place(hub), failed)?.unwrap_or_default();
         let mut place = Place { serial: known.serial.max(self.checked.manifest.serial), at: Millis::now(), ..known };
-        if joins && end.0 > place.number {
+        // Another process may have begun a new epoch meanwhile.
+        if joins && place.epoch == span.epoch.0 && end.0 > place.number {
             (place.number, place.chain) = (end.0, end.1.0);
         }
         keep(journal.set_place(hub, &place), failed)?;

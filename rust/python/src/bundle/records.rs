@@ -58,11 +58,11 @@ pub(super) fn import(
         bundle.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(MemberKind::Records));
     let total: u64 = members.map(|member| member.items).sum();
     // Both functions end the work by an error of the journal or by no more records, and the error itself is kept here.
-    let (mut unread, mut raised) = (None, None);
+    let (mut unread, mut raised, mut refused) = (None, None, Vec::new());
     let (seen, mut reported) = (AtomicU64::new(0), Instant::now());
     let taken = py.detach(|| {
         store.take_events(
-            |incoming| match add_member(&store, &mut bundle, incoming, &seen) {
+            |incoming| match add_member(&store, &mut bundle, incoming, &mut refused, &seen) {
                 Ok(is_more) => Ok(is_more),
                 Err(Failure::Journal(error)) => Err(error),
                 Err(Failure::Bundle(error)) => {
@@ -87,6 +87,7 @@ pub(super) fn import(
         (None, Some(error)) => Err(error),
         (None, None) => {
             let taken = taken.map_err(|error| to_python(py, &error))?;
+            py.detach(|| store.report_again(&refused)).or_raise(py)?;
             report(on_progress, total, total)?;
             Ok((total, taken.records))
         }
@@ -101,19 +102,24 @@ fn report(on_progress: Option<&Py<PyAny>>, done: u64, total: u64) -> PyResult<()
     })
 }
 
-/// Adds the records of the next member that the journal lacks, and counts all of them. Returns false after the last member.
+/// Adds the records of the next member that the journal lacks, counts all of them, and lists the known dead and held ones. Returns
+/// false after the last member.
 fn add_member(
     store: &Journal,
     bundle: &mut Bundle<&mut File>,
     incoming: &mut Incoming,
+    refused: &mut Vec<RecordId>,
     seen: &AtomicU64,
 ) -> Result<bool, Failure> {
     let Some(member) = bundle.next_of(MemberKind::Records)? else { return Ok(false) };
     let records = member.checked_records()?;
     let ids: Vec<_> = records.iter().map(|record| RecordId(record.header.id.0)).collect();
-    for (record, known) in records.iter().zip(store.known(&ids)?) {
+    for (record, (known, is_refused)) in records.iter().zip(store.known(&ids)?) {
         if known != Known::Yes {
             add(incoming, record, known)?;
+        }
+        if is_refused {
+            refused.push(RecordId(record.header.id.0));
         }
     }
     seen.fetch_add(member.items, Ordering::Relaxed);

@@ -139,9 +139,11 @@ impl Store {
     }
 }
 
-/// Whether the origin has read more of the log than this journal has, another log of the same epoch, or a later epoch.
+/// Whether the origin has read more of the log than this journal has, another log of the same epoch, or a later epoch. A journal without a
+/// log takes the place of one that was lost.
 fn is_behind(txn: &RoTxn, trees: &Trees, place: Option<&Place>) -> Result<bool> {
-    let (Some(head), Some(place)) = (returns::head(txn, trees)?, place) else { return Ok(false) };
+    let Some(place) = place else { return Ok(false) };
+    let Some(head) = returns::head(txn, trees)? else { return Ok(true) };
     if place.epoch == head.epoch {
         return Ok(returns::chain(txn, trees, place.number)? != Some(place.chain));
     }

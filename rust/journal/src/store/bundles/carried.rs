@@ -4,11 +4,15 @@ use heed::{RoTxn, RwTxn};
 
 use super::hubs::HubNumber;
 use crate::frame::array;
+use crate::state::State;
 use crate::store::db::trees::{Trees, seq_key, with_seal, without_seal};
+use crate::store::records::row::StateRow;
 use crate::{Millis, Result, Seq};
 
-/// round u32 | number of the first bundle of the round u64.
+/// round u32, whose highest bit is [`DOUBT`] | number of the first bundle of the round u64.
 const FIXED: usize = 12;
+/// In an entry: the record may have been sent before a bundle carried it, or by a hub that lost it.
+const DOUBT: u32 = 1 << 31;
 /// hub u32 | received u8 | at u64.
 const HUB: usize = 13;
 
@@ -28,6 +32,8 @@ pub(crate) struct CarriedEntry {
     pub(crate) round: u32,
     /// A receipt of a bundle before this number is of an earlier round.
     pub(crate) since: u64,
+    /// Whether the record may have been sent by this journal, or by a journal that its hub lost. Each hub looks it up first.
+    pub(crate) is_doubtful: bool,
     /// In the order in which they got it. The record belongs to the last one.
     pub(crate) given: Vec<Given>,
 }
@@ -35,6 +41,11 @@ pub(crate) struct CarriedEntry {
 impl CarriedEntry {
     pub(crate) fn owner(&self) -> Option<HubNumber> {
         self.given.last().map(|given| given.hub)
+    }
+
+    /// Whether the hub that the record belongs to has confirmed it.
+    pub(super) fn is_received(&self) -> bool {
+        self.given.last().is_some_and(|given| given.is_received)
     }
 
     pub(crate) fn was_given_to(&self, hub: HubNumber) -> bool {
@@ -55,7 +66,8 @@ impl CarriedEntry {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(FIXED + HUB * self.given.len() + 4);
-        bytes.extend_from_slice(&self.round.to_le_bytes());
+        let doubt = if self.is_doubtful { DOUBT } else { 0 };
+        bytes.extend_from_slice(&(self.round | doubt).to_le_bytes());
         bytes.extend_from_slice(&self.since.to_le_bytes());
         for Given { hub, is_received, at } in &self.given {
             bytes.extend_from_slice(&hub.0.to_le_bytes());
@@ -78,7 +90,7 @@ impl CarriedEntry {
             at: Millis(u64::from_le_bytes(array(given, 5))),
         });
         let (round, since) = (u32::from_le_bytes(array(fixed, 0)), u64::from_le_bytes(array(fixed, 4)));
-        Some(Self { round, since, given: given.collect() })
+        Some(Self { round: round & !DOUBT, since, is_doubtful: round & DOUBT != 0, given: given.collect() })
     }
 }
 
@@ -90,6 +102,11 @@ pub(crate) fn get(txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<CarriedEntry> 
 /// The hubs of a record, from its entry in the tree.
 pub(super) fn of(seq: Seq, stored: Option<&[u8]>) -> CarriedEntry {
     stored.and_then(|stored| CarriedEntry::read(&seq_key(seq), stored)).unwrap_or_default()
+}
+
+/// Whether this journal may have sent a record: it is in doubt, and no entry explains that.
+pub(super) fn is_unclear(row: &StateRow, entry: &CarriedEntry) -> bool {
+    row.state == State::InDoubt && (row.custody().is_none() || entry.given.is_empty())
 }
 
 pub(crate) fn put(txn: &mut RwTxn, trees: &Trees, seq: Seq, entry: &CarriedEntry) -> Result<()> {
@@ -120,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_entry_reads_back_under_its_own_key_only() {
-        let mut entry = CarriedEntry { round: 2, since: 9, given: Vec::new() };
+        let mut entry = CarriedEntry { round: 2, since: 9, is_doubtful: true, given: Vec::new() };
         entry.assign(HubNumber(1), Millis(5));
         entry.assign(HubNumber(2), Millis(6));
         assert!(entry.receive(HubNumber(1), true));

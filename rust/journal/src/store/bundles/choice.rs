@@ -2,7 +2,7 @@
 
 use super::carried::{self, CarriedEntry};
 use super::hubs::HubNumber;
-use crate::state::{CallEnd, Custody, State};
+use crate::state::{CallEnd, State};
 use crate::store::Store;
 use crate::store::db::trees::{GROWING, tail_seq};
 use crate::store::db::walk::Walk;
@@ -49,7 +49,7 @@ pub struct Carriables {
 impl Store {
     /// The records that go into a bundle for a hub.
     pub fn carriable(&self, hub: HubNumber, choice: Choice) -> Result<Carriables> {
-        self.db().read(|txn, trees| {
+        let (found, is_counted) = self.db().read(|txn, trees| {
             let mut seqs = parked_records(txn, trees, State::InDoubt)?;
             for entry in trees.outbox.iter(txn)? {
                 seqs.push(tail_seq(entry?.0)?);
@@ -66,16 +66,38 @@ impl Store {
                 }
             }
             seqs.sort_unstable();
-            let mut records = Vec::new();
+            let (mut records, mut counted) = (Vec::new(), Counts::default());
             let (mut rows, mut given) = (Walk::new(txn, trees.state), Walk::new(txn, trees.carried));
             for seq in seqs {
                 let row = row_of(seq, rows.value(seq)?)?;
                 let entry = carried::of(seq, given.value(seq)?);
+                counted.count_custody(&row);
                 records.extend(carriable(seq, &row, &entry, hub, choice));
                 self.db().trimmer.release_if_due(txn, trees);
             }
             let counts = Counts::load(txn, trees)?;
-            Ok(Carriables { records, running: counts.open.saturating_sub(counts.open_runs) + growing })
+            let is_counted = (counted.custody, counted.carried_runs) == (counts.custody, counts.carried_runs);
+            let running = counts.open.saturating_sub(counts.open_runs) + growing;
+            Ok((Carriables { records, running }, is_counted))
+        })?;
+        if !is_counted {
+            self.recount_custody()?;
+        }
+        Ok(found)
+    }
+
+    /// Counts the records that a hub has anew. An earlier version that sends makes them ordinary records in doubt, and knows no counter
+    /// of them.
+    fn recount_custody(&self) -> Result<()> {
+        self.db().in_room(|| {
+            self.db().write(|txn, trees| {
+                let mut counts = Counts::load(txn, trees)?;
+                (counts.custody, counts.carried_runs) = Default::default();
+                for seq in parked_records(txn, trees, State::InDoubt)? {
+                    counts.count_custody(&load(txn, trees, seq)?);
+                }
+                counts.save(txn, trees)
+            })
         })
     }
 }
@@ -93,12 +115,58 @@ fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, hub: HubNumber, cho
     let custody = row.custody();
     let is_theirs = entry.owner().is_none_or(|owner| owner == hub);
     let goes = match choice {
-        Choice::Unreceived => is_theirs && custody != Some(Custody::Received),
+        Choice::Unreceived => is_theirs && !entry.is_received(),
         Choice::New => is_theirs && custody.is_none(),
         Choice::Again => true,
     };
-    // A record in doubt that no entry explains was sent by this journal.
-    let is_unclear = row.state == State::InDoubt && (custody.is_none() || entry.given.is_empty());
-    let doubt = is_unclear || entry.given.iter().any(|given| given.hub != hub);
+    let may_be_sent = entry.is_doubtful || carried::is_unclear(row, entry);
+    let doubt = may_be_sent || entry.given.iter().any(|given| given.hub != hub);
     goes.then_some(Carriable { seq, doubt, round: entry.round, is_again: custody.is_some() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::bundles::NewBundle;
+    use crate::store::db::trees::seq_key;
+    use crate::{Durability, Event, FrameKind, Head, RecordId, Spool};
+
+    /// Changes the rows as a sender of an earlier version does: it cuts waits that are too long, and knows no counter of carried records.
+    fn cut_waits(store: &Store, seqs: &[Seq]) {
+        let cut = store.db().write(|txn, trees| {
+            for seq in seqs {
+                let mut row = load(txn, trees, *seq)?;
+                row.not_before = Millis::EPOCH;
+                trees.state.put(txn, &seq_key(*seq), &row.encode(*seq))?;
+            }
+            Ok(())
+        });
+        cut.unwrap();
+    }
+
+    #[test]
+    fn carried_records_that_an_earlier_version_touched_are_looked_up_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let spool = Spool::open(&path, Durability::Process).unwrap();
+        for _ in 0..2 {
+            let id = RecordId::new();
+            for (kind, ended) in [(FrameKind::Start, CallEnd::No), (FrameKind::End, CallEnd::Ok)] {
+                let head = Head { ended, ..Head::new(kind, id) };
+                spool.append(&Event { head, labels: &[], body: b"{}" }).unwrap();
+            }
+        }
+        let store = Store::open(&path, true).unwrap();
+        store.ingest(true).unwrap();
+        let (hub, seqs) = (store.hub([1; 8], None).unwrap(), [Seq(1), Seq(2)]);
+        store.begin_bundle(&NewBundle { id: [1; 32], serial: 1, part: [1, 1], hub }, &seqs).unwrap();
+        store.bundle_written(&[1; 32]).unwrap();
+        assert!(store.in_doubt(9, Millis::MAX).unwrap().is_empty());
+        cut_waits(&store, &seqs);
+        // Both are ordinary records in doubt now: this journal looks them up, or they go out again and the hub does.
+        assert_eq!(store.in_doubt(9, Millis::now()).unwrap().len(), 2);
+        let found = store.carriable(hub, Choice::Unreceived).unwrap().records;
+        assert!(found.len() == 2 && found.iter().all(|record| record.doubt));
+        assert!(store.check().unwrap().problems.is_empty());
+    }
 }

@@ -8,7 +8,7 @@ use heed::{RoTxn, RwTxn};
 use super::hubs::HubNumber;
 use super::{BATCH, LogId, carried, written};
 use crate::frame::array;
-use crate::state::Custody;
+use crate::state::{Custody, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, seq_key, tail_seq, with_seal, without_seal};
 use crate::store::records::transition::{Change, load};
@@ -155,20 +155,21 @@ impl Store {
         self.db().in_room(|| self.db().write(|txn, trees| put(txn, trees, hub, place)))
     }
 
-    /// received -> carried, for the records of a hub.
+    /// received -> carried, for the records of a hub that are not acked. The hub lost a journal that may have sent them.
     fn void_receipts(&self, hub: HubNumber) -> Result<()> {
         let mut after = Some(Seq(0));
         while let Some(last) = after {
             after = self.db().in_room(|| {
                 self.db().write(|txn, trees| {
-                    let (seqs, next) = received_after(txn, trees, hub, last)?;
+                    let (seqs, next) = given_after(txn, trees, hub, last)?;
                     let mut change = Change::begin(txn, trees, Millis::now())?;
                     for seq in seqs {
                         let mut entry = carried::get(change.txn, trees, seq)?;
                         entry.receive(hub, false);
+                        entry.is_doubtful = true;
                         carried::put(change.txn, trees, seq, &entry)?;
                         let is_received = load(change.txn, trees, seq)?.custody() == Some(Custody::Received);
-                        if is_received && entry.owner() == Some(hub) {
+                        if is_received && !entry.is_received() {
                             change.update(seq, |row| row.carry(Custody::Carried))?;
                         }
                     }
@@ -191,8 +192,8 @@ impl Store {
     }
 }
 
-/// Some records after a number that a hub has confirmed, and the number to go on from.
-fn received_after(txn: &RoTxn, trees: &Trees, hub: HubNumber, after: Seq) -> Result<(Vec<Seq>, Option<Seq>)> {
+/// Some records after a number that a hub got, and that have no request id yet. And the number to go on from.
+fn given_after(txn: &RoTxn, trees: &Trees, hub: HubNumber, after: Seq) -> Result<(Vec<Seq>, Option<Seq>)> {
     let first = seq_key(after);
     let (mut seqs, mut left) = (Vec::new(), 16 * BATCH);
     let range = (std::ops::Bound::Excluded(&first[..]), std::ops::Bound::Unbounded);
@@ -200,7 +201,7 @@ fn received_after(txn: &RoTxn, trees: &Trees, hub: HubNumber, after: Seq) -> Res
         let (key, stored) = item?;
         let entry = carried::CarriedEntry::read(key, stored).unwrap_or_default();
         let seq = tail_seq(key)?;
-        if entry.given.iter().any(|given| given.hub == hub && given.is_received) {
+        if entry.was_given_to(hub) && load(txn, trees, seq)?.state != State::Acked {
             seqs.push(seq);
         }
         left -= 1;

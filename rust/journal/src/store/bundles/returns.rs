@@ -9,7 +9,7 @@ use heed::{RoTxn, RwTxn};
 
 use super::arrived::{self, ARRIVED, Arrived};
 use super::followups::{self, Outcome};
-use super::{BundleId, FollowUpId, LogId, carried};
+use super::{BATCH, BundleId, FollowUpId, LogId, carried};
 use crate::frame::array;
 use crate::state::{FLAG_RENEWED, State};
 use crate::store::Store;
@@ -156,6 +156,24 @@ impl Store {
                 Ok(true)
             })
         })
+    }
+
+    /// Makes the log report these records again, if `PromptLayer` refused them or they wait for a person. They came again, so the origin
+    /// may have passed over the report: it was put back from a copy, or had taken them back.
+    pub fn report_again(&self, records: &[RecordId]) -> Result<()> {
+        for batch in records.chunks(BATCH) {
+            self.db().in_room(|| {
+                self.db().write(|txn, trees| {
+                    for record in batch {
+                        if let Some(seq) = trees.ids.get(txn, &record.0)?.map(tail_seq).transpose()? {
+                            trees.returns.delete(txn, &seq_kind(PARKED, seq))?;
+                        }
+                    }
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
     }
 
     /// Up to `limit` entries of the log after a number: the number and the line of each.

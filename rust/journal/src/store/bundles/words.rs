@@ -3,14 +3,15 @@
 //! Request ids, and follow-ups that are done, are facts: they hold from any log that the hub signed. Receipts count only in a log that
 //! joins, and not behind a request id that was set aside. The log comes again from there, after the record was given to the hub.
 
+use super::carried::{self, CarriedEntry};
 use super::hubs::HubNumber;
 use super::place::Orphan;
-use super::{BundleId, FollowUpId, carried, followups, written};
+use super::{BundleId, FollowUpId, followups, written};
 use crate::state::State;
 use crate::store::Store;
 use crate::store::db::trees::{seq_key, tail_seq, without_seal};
 use crate::store::outbox::acking;
-use crate::store::records::row::Ack;
+use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, RecordId, RequestId, Result, Seq};
 
@@ -128,7 +129,8 @@ fn apply(change: &mut Change, heard: &mut Hearing, word: &Word) -> Result<()> {
     let trees = change.trees;
     match word {
         Word::Received(id) if heard.joins && heard.held_at.is_none() => {
-            let Some(mut bundle) = written::get(change.txn, trees, id)? else {
+            // A hub confirms its own bundles alone.
+            let Some(mut bundle) = written::get(change.txn, trees, id)?.filter(|bundle| bundle.hub == heard.hub) else {
                 heard.unknown_bundles += 1;
                 return Ok(());
             };
@@ -148,21 +150,27 @@ fn apply(change: &mut Change, heard: &mut Hearing, word: &Word) -> Result<()> {
     Ok(())
 }
 
-fn find(change: &Change, record: RecordId) -> Result<Option<Seq>> {
-    change.trees.ids.get(change.txn, &record.0)?.map(tail_seq).transpose()
+/// A record that hubs report on, with its row and its hubs; `None` when the journal does not have it.
+fn find(change: &Change, hub: HubNumber, record: RecordId) -> Result<Option<(Seq, StateRow, CarriedEntry)>> {
+    let Some(seq) = change.trees.ids.get(change.txn, &record.0)?.map(tail_seq).transpose()? else { return Ok(None) };
+    let (row, entry) = (load(change.txn, change.trees, seq)?, carried::get(change.txn, change.trees, seq)?);
+    // Without its content it goes to no hub any more. A log would wait for that without end.
+    let may_be_given = !row.is_pruned() && !row.is_forgotten();
+    let is_here = may_be_given || entry.was_given_to(hub) || row.state == State::Acked;
+    Ok(is_here.then_some((seq, row, entry)))
 }
 
 fn ack(change: &mut Change, heard: &mut Hearing, record: RecordId, request: Option<RequestId>) -> Result<()> {
     let (hub, at) = (heard.hub, change.now);
     let orphan = |is_conflict| request.map(|request| Orphan { record, request, hub, at, is_conflict });
-    let Some(seq) = find(change, record)? else {
+    let Some((seq, row, entry)) = find(change, hub, record)? else {
         if let Some(orphan) = orphan(false) {
             orphan.put(change.txn, change.trees)?;
         }
         heard.unknown += 1;
         return Ok(());
     };
-    if load(change.txn, change.trees, seq)?.state == State::Acked {
+    if row.state == State::Acked {
         let key = seq_key(seq);
         let stored = change.trees.acks.get(change.txn, &key)?.and_then(|stored| without_seal(&key, stored));
         let known = stored.and_then(Ack::read).filter(|ack| ack.is_of_call()).map(|ack| ack.request_id);
@@ -172,7 +180,7 @@ fn ack(change: &mut Change, heard: &mut Hearing, record: RecordId, request: Opti
         }
         return Ok(());
     }
-    if !carried::get(change.txn, change.trees, seq)?.was_given_to(hub) {
+    if !entry.was_given_to(hub) {
         heard.set_aside();
         return Ok(());
     }
@@ -189,11 +197,10 @@ fn park(
     reason: &str,
     round: u32,
 ) -> Result<()> {
-    let Some(seq) = find(change, record)? else {
+    let Some((seq, row, mut entry)) = find(change, heard.hub, record)? else {
         heard.unknown += 1;
         return Ok(());
     };
-    let (entry, row) = (carried::get(change.txn, change.trees, seq)?, load(change.txn, change.trees, seq)?);
     if row.state == State::Acked {
         return Ok(());
     }
@@ -202,8 +209,13 @@ fn park(
         return Ok(());
     }
     // A report of an earlier round is outdated. A record that was taken back, or given to another hub since, is theirs no longer.
-    let is_theirs = entry.owner() == Some(heard.hub) && (row.custody().is_some() || row.state == State::Pending);
-    if entry.round == round && is_theirs {
+    // A later round than the record's is one that this journal lost when it was put back from a copy.
+    let is_later = entry.round < round;
+    let is_refused = matches!(row.state, State::Dead | State::Held);
+    let is_waiting = row.custody().is_some() || row.state == State::Pending || (is_later && is_refused);
+    if entry.round <= round && is_waiting && entry.owner() == Some(heard.hub) {
+        entry.round = round;
+        carried::put(change.txn, change.trees, seq, &entry)?;
         change.update(seq, |row| {
             row.state = if is_held { State::Held } else { State::Dead };
             row.not_before = Millis::EPOCH;

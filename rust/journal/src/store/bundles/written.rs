@@ -93,6 +93,7 @@ impl Store {
                 self.db().write(|txn, trees| {
                     for seq in batch {
                         let mut entry = carried::get(txn, trees, *seq)?;
+                        entry.is_doubtful |= carried::is_unclear(&load(txn, trees, *seq)?, &entry);
                         entry.assign(bundle.hub, now);
                         carried::put(txn, trees, *seq, &entry)?;
                     }

@@ -38,10 +38,7 @@ pub(super) fn check_records(txn: &RoTxn, trees: &Trees, report: &mut CheckReport
         counted.forgotten_unsent += u64::from(row.is_forgotten_unsent() && !row.is_run());
         counted.runs[row.state as usize] += u64::from(row.is_run());
         counted.open_runs += u64::from(row.is_run() && row.state == State::Pending && row.ended == CallEnd::No);
-        if let Some(custody) = row.custody() {
-            counted.carried_runs += u64::from(row.is_run());
-            counted.custody[custody as usize] += u64::from(!row.is_run());
-        }
+        counted.count_custody(&row);
         check_bodies(txn, trees, seq, &row, report)?;
         check_work_list(txn, trees, seq, &row, report)?;
         check_indexes(txn, trees, seq, &row, report)?;

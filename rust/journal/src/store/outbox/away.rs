@@ -6,7 +6,7 @@ use heed::RoTxn;
 
 use super::parked::parked_records;
 use crate::state::State;
-use crate::store::db::trees::Trees;
+use crate::store::db::trees::{Trees, parked_prefix, tail_seq};
 use crate::store::records::counts::Counts;
 use crate::store::records::transition::load;
 use crate::store::servers::elsewhere;
@@ -16,19 +16,22 @@ use crate::{Result, Seq};
 pub(crate) struct Away {
     elsewhere: HashSet<Seq>,
     carried: u64,
-    in_doubt: u64,
+    is_every_record: bool,
 }
 
 impl Away {
     pub(crate) fn load(txn: &RoTxn, trees: &Trees) -> Result<Self> {
         let counts = Counts::load(txn, trees)?;
-        let (carried, in_doubt) = (counts.carried(), counts.states[State::InDoubt as usize]);
-        Ok(Self { elsewhere: elsewhere::seqs(txn, trees)?, carried, in_doubt })
+        let carried = counts.carried();
+        // An earlier version makes carried records ordinary ones, all at once, and does not count them.
+        let is_every_record =
+            carried > 0 && carried == counts.states[State::InDoubt as usize] && is_first_carried(txn, trees)?;
+        Ok(Self { elsewhere: elsewhere::seqs(txn, trees)?, carried, is_every_record })
     }
 
     /// Whether every record in doubt is away. A gapped journal may have a million of them.
     pub(crate) fn is_every_record(&self) -> bool {
-        self.carried > 0 && self.carried == self.in_doubt
+        self.is_every_record
     }
 
     pub(crate) fn has(&self, txn: &RoTxn, trees: &Trees, seq: Seq) -> Result<bool> {
@@ -52,4 +55,9 @@ impl Away {
         }
         Ok(here)
     }
+}
+
+fn is_first_carried(txn: &RoTxn, trees: &Trees) -> Result<bool> {
+    let first = trees.parked.prefix_iter(txn, &parked_prefix(State::InDoubt))?.next().transpose()?;
+    first.map_or(Ok(false), |(key, _)| Ok(load(txn, trees, tail_seq(key)?)?.custody().is_some()))
 }

@@ -1,6 +1,6 @@
 //! Which records of an import the journal has already.
 
-use crate::state::CallEnd;
+use crate::state::{CallEnd, State};
 use crate::store::Store;
 use crate::store::db::trees::{PART_END, record_key, tail_seq};
 use crate::store::records::transition::load;
@@ -18,15 +18,19 @@ pub enum Known {
 }
 
 impl Store {
-    /// How much of each record the journal has. Reads no body.
-    pub fn known(&self, ids: &[RecordId]) -> Result<Vec<Known>> {
+    /// How much of each record the journal has, and whether the record is dead or held. Reads no body.
+    pub fn known(&self, ids: &[RecordId]) -> Result<Vec<(Known, bool)>> {
         self.db().read(|txn, trees| {
             let known = |id: &RecordId| {
-                let Some(seq) = trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else { return Ok(Known::No) };
-                let is_open = matches!(load(txn, trees, seq)?.ended, CallEnd::No | CallEnd::Abandoned);
+                let Some(seq) = trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()? else {
+                    return Ok((Known::No, false));
+                };
+                let row = load(txn, trees, seq)?;
+                let is_open = matches!(row.ended, CallEnd::No | CallEnd::Abandoned);
                 let has_end = || Ok(trees.records.get(txn, &record_key(seq, PART_END))?.is_some());
                 let lacks_end: Result<bool> = if is_open { has_end().map(|has_end: bool| !has_end) } else { Ok(false) };
-                Ok(if lacks_end? { Known::WithoutEnd } else { Known::Yes })
+                let found = if lacks_end? { Known::WithoutEnd } else { Known::Yes };
+                Ok((found, matches!(row.state, State::Dead | State::Held)))
             };
             ids.iter().map(known).collect()
         })

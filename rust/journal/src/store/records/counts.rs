@@ -2,6 +2,7 @@
 
 use heed::{RoTxn, RwTxn};
 
+use super::row::StateRow;
 use crate::frame::array;
 use crate::state::{Custody, State};
 use crate::store::db::trees::Trees;
@@ -129,6 +130,14 @@ impl Counts {
     /// Acked records that are not calls, and so have no request id.
     pub(crate) fn acked_runs(&self) -> u64 {
         self.runs[State::Acked as usize]
+    }
+
+    /// Counts a record in doubt, if a hub has it.
+    pub(crate) fn count_custody(&mut self, row: &StateRow) {
+        if let Some(custody) = row.custody() {
+            self.carried_runs += u64::from(row.is_run());
+            self.custody[custody as usize] += u64::from(!row.is_run());
+        }
     }
 
     /// Records that a hub has.
