@@ -343,8 +343,8 @@ class BundleWriter:
     def doubtful(self) -> int:
         """The number of these records that may have been sent."""
 
-    def seqs(self) -> list[int]:
-        """The places of these records in their journal, in order."""
+    def seqs(self) -> bytes:
+        """The places of these records in their journal, in order: little-endian numbers of 8 bytes."""
 
     def followups(self, store: Store, hub: int) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
         """Add the waiting follow-ups for a hub, after all records.
@@ -1288,7 +1288,9 @@ class Store:
     def carriable(self, hub: int, choice: str) -> tuple[list[tuple[int, bool, int, bool]], int]:
         """The records for a hub (number, doubt, round, carried before), and the number of calls without an end."""
 
-    def begin_bundle(self, bundle: dict[str, Any], seqs: list[int], followups: list[tuple[bytes, bytes]]) -> None:
+    def begin_bundle(
+        self, bundle: dict[str, Any], seqs: bytes | list[int], followups: list[tuple[bytes, bytes]]
+    ) -> None:
         """Store a bundle before its file is made. ``bundle`` has ``id``, ``serial``, ``part`` and ``hub``."""
 
     def bundle_written(self, id: bytes) -> None:

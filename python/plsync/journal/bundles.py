@@ -203,7 +203,7 @@ class Bundles:
         hub: int,
         serial: int,
         part: tuple[int, int],
-        seqs: list[int],
+        seqs: bytes | list[int],
         followups: list[tuple[bytes, bytes]],
     ) -> None:
         """Store a bundle before its file is made: from then on its records belong to the hub.
@@ -213,7 +213,7 @@ class Bundles:
             hub: the recipient's number.
             serial: the number of the export.
             part: the number of the part, and of all parts.
-            seqs: the records, in order.
+            seqs: the places of the records, in order. The packed bytes of the writer take less memory than a list.
             followups: the follow-ups, each with its id in bundles and its key.
         """
         bundle = {"id": bundle_id, "serial": serial, "part": part, "hub": hub}

@@ -4,10 +4,11 @@ use plsync_bundle::ids::Hex;
 use plsync_bundle::lines::{self, Entry};
 use plsync_journal::{
     Arrived, BundleId, Choice, Fact, FollowUpId, FollowUpKey, Hole, HubNumber, LogHead, LogId, NewBundle, Orphan,
-    RecordId, WrittenBundle,
+    RecordId, Seq, WrittenBundle,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 
 use super::Store;
@@ -25,6 +26,14 @@ struct Begun {
     serial: u64,
     part: [u32; 2],
     hub: u32,
+}
+
+/// Places of records in the journal.
+#[derive(FromPyObject)]
+enum Places {
+    /// As `BundleWriter.seqs` returns them.
+    Packed(PyBackedBytes),
+    Numbers(Vec<u64>),
 }
 
 #[pymethods]
@@ -51,11 +60,15 @@ impl Store {
         &self,
         py: Python<'_>,
         bundle: Begun,
-        seqs: Vec<u64>,
+        seqs: Places,
         followups: Vec<(FollowUpId, FollowUpKey)>,
     ) -> PyResult<()> {
         let Begun { id, serial, part, hub } = bundle;
-        let (bundle, seqs) = (NewBundle { id, serial, part, hub: HubNumber(hub) }, super::seqs(seqs));
+        let bundle = NewBundle { id, serial, part, hub: HubNumber(hub) };
+        let seqs = match seqs {
+            Places::Packed(bytes) => bytes.as_chunks().0.iter().map(|seq| Seq(u64::from_le_bytes(*seq))).collect(),
+            Places::Numbers(numbers) => super::seqs(numbers),
+        };
         py.detach(|| {
             self.journal().note_followups(&followups)?;
             self.journal().begin_bundle(&bundle, &seqs)

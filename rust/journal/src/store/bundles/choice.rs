@@ -66,7 +66,7 @@ impl Store {
                 }
             }
             seqs.sort_unstable();
-            let (mut records, mut counted) = (Vec::new(), Counts::default());
+            let (mut records, mut counted) = (Vec::with_capacity(seqs.len()), Counts::default());
             let (mut rows, mut given) = (Walk::new(txn, trees.state), Walk::new(txn, trees.carried));
             for seq in seqs {
                 let row = row_of(seq, rows.value(seq)?)?;
