@@ -207,12 +207,14 @@ def test_forgetting_frees_a_full_disk(disk: Path) -> None:
             stored = [record.id for record in journal.records(oldest_first=True)]
             before = numbers(journal)
         chosen = stored[: len(stored) * 2 // 3]
+        kept = before[len(chosen) :]
         receipt = journal.forget(*chosen)
         assert [record.record_id for record in receipt.records] == chosen
         assert receipt.after < receipt.before - (4 << 20)
         assert [line for line in receipt.waiting if "disk was full" in line]
         assert journal.forget(*chosen).waiting == []
-        assert numbers(journal)[: len(stored) - len(chosen)] == before[len(chosen) : len(stored)]
+        # Events of the spool may find room since.
+        assert numbers(journal)[: len(kept)] == kept
         assert_recorded_or_counted(journal, recorder)
         assert journal.check().problems == []
     space = DiskSpace.of(disk)
