@@ -181,7 +181,7 @@ class Lab:
         """Whether every record has its request id, and every score was sent."""
         with Journal.open(self.path) as journal:
             stats = journal.stats()
-        return stats.states["acked"] == stats.records and not stats.followups
+        return stats.states["acked"] == stats.records and not stats.followups + stats.followups_dead
 
     def faults(self, promptlayer: PromptLayer) -> dict[str, object]:
         """The broken promises."""
