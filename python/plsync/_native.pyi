@@ -346,8 +346,10 @@ class BundleWriter:
     def seqs(self) -> bytes:
         """The places of these records in their journal, in order: little-endian numbers of 8 bytes."""
 
-    def followups(self, store: Store, hub: int) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
-        """Add the waiting follow-ups for a hub, after all records.
+    def followups(
+        self, store: Store, hub: int, limit: int | None = None
+    ) -> tuple[list[tuple[bytes, bytes]], list[tuple[bytes, str]]]:
+        """Add the waiting follow-ups for a hub, after all records: those that went out in fewer than ``limit`` exports.
 
         Returns:
             Each with its id in bundles and its key; and for those that do not fit, the record's id and the reason.
@@ -356,8 +358,8 @@ class BundleWriter:
     def log(self, store: Store, after: int) -> dict[str, int]:
         """Add the log of a hub's journal behind an entry. Returns the numbers of its entries by kind."""
 
-    def prompt(self, content: bytes) -> bool:
-        """Add a prompt template, after the log and in the order of their SHA-256. Returns whether it fits."""
+    def template(self, content: bytes) -> str | None:
+        """Add a prompt template, after the log and in the order of their SHA-256. Returns why it does not fit."""
 
     @property
     def size(self) -> int:
@@ -379,7 +381,9 @@ class BundleWriter:
                 ``signing_key`` of the signer (minisign's file); ``to``, the key id of the recipient; ``recipient``,
                 age's recipient or None; ``serial``; ``part``, the number and how many; ``created_at`` in ms;
                 ``place``, epoch, number, chain hash and ended epochs, or None; ``recent``, ids of earlier bundles and
-                the numbers of their exports; ``log``, epoch, number and chain hash of the entry before, or None.
+                the numbers of their exports; ``repeats``, ids of earlier bundles whose records this one has again;
+                ``log``, epoch, number and chain hash of the entry before, or None; ``templates``, the digest of the
+                set of prompt templates that the bundle has or that its origin keeps, or None.
         """
 
     def write(self, path: str) -> dict[str, Any]:
@@ -396,6 +400,7 @@ def pack_records(
     scratch: str,
     split_size: int,
     *,
+    exports: Sequence[int] = (),
     hide: Callable[[bytes | None, bytes | None], tuple[bytes | None, bytes | None]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[list[BundleWriter], int, list[str], int]:
@@ -404,9 +409,10 @@ def pack_records(
     Args:
         store: the journal.
         hub: the number of the hub.
-        choice: ``unreceived``, ``new`` or ``again``.
+        choice: ``unreceived``, ``new``, ``again`` or ``exported``.
         scratch: a private directory for temporary files.
         split_size: bytes of a bundle, about.
+        exports: with ``exported``, the numbers of earlier exports.
         hide: called with the JSON of the start and of the end of each record, and returns both for the bundle. A record
             for which it raises is left out.
         on_progress: called with the number of records that are done, and the number of all.
@@ -450,11 +456,22 @@ class SignedBundle:
     def apply_log(self, store: Store, hub: int) -> dict[str, Any]:
         """Apply the log to the journal of its origin. Returns the fields of ``plsync.bundle.receive.Acked``."""
 
-    def prompts(self) -> list[bytes]:
-        """The prompt templates, as JSON."""
+    def template_set(self) -> bytes | None:
+        """The digest of the set of prompt templates that the bundle has, or that its origin keeps."""
+
+    def log_end(self) -> tuple[bytes, int] | None:
+        """The epoch of the log and the number of its last entry; None in a bundle to a hub."""
+
+    def each_template(self, each: Callable[[bytes], object]) -> None:
+        """Call a function with each prompt template, as JSON."""
 
 def open_bundle(
-    path: str, signature: str, copy: str, peers: Sequence[tuple[str, str, str]], own: Sequence[tuple[str, str]]
+    path: str,
+    signature: str,
+    copy: str,
+    peers: Sequence[tuple[str, str, str]],
+    own: Sequence[tuple[str, str | None]],
+    free: int,
 ) -> SignedBundle:
     """Check a signature, copy the file into the new file ``copy``, and read the copy whole.
 
@@ -463,7 +480,8 @@ def open_bundle(
         signature: the content of its signature file.
         copy: a private file, which must stay until the bundle was imported.
         peers: name, role and signing key of each trusted card.
-        own: the key ids of this machine, each with the content of age's file.
+        own: the key ids of this machine, each with the content of age's file; None where no file is encrypted.
+        free: free bytes for the copy.
 
     Raises:
         BundleError: the bundle is not accepted.
@@ -474,6 +492,33 @@ def generate_keys() -> tuple[str, str]:
 
     Raises:
         BundleError: the system has no random bytes.
+    """
+
+def lock_keys(signing_key: str, identity: str, passphrase: str, *, log_n: int = 17) -> tuple[str, str]:
+    """The files of keys, which a passphrase protects by scrypt from now on.
+
+    Args:
+        signing_key: minisign's file.
+        identity: age's file.
+        passphrase: the passphrase.
+        log_n: the binary logarithm of scrypt's cost, from 10 to 20.
+
+    Raises:
+        BundleError: a file is no key, or the system has no random bytes.
+    """
+
+def unlock_signing_key(file: str, passphrase: str) -> str | None:
+    """The file of a signing key without a passphrase, from a file with one; None for a wrong passphrase.
+
+    Raises:
+        BundleError: the file is no such key.
+    """
+
+def unlock_identity(file: str, passphrase: str) -> str | None:
+    """The file of an identity without a passphrase, from a file with one; None for a wrong passphrase.
+
+    Raises:
+        BundleError: the file is no such key.
     """
 
 def make_card(name: str, signing_key: str, identity: str, replaced: str | None = None) -> str:
@@ -1293,8 +1338,14 @@ class Store:
     ) -> None:
         """Store a bundle before its file is made. ``bundle`` has ``id``, ``serial``, ``part`` and ``hub``."""
 
-    def bundle_written(self, id: bytes) -> None:
-        """Make the records of a bundle carried."""
+    def bundle_written(self, id: bytes, followups: list[bytes]) -> None:
+        """Make the records of a bundle carried. ``followups`` are the ids of its follow-ups."""
+
+    def repeat(self) -> int | None:
+        """In how many exports each record goes out; None where a hub confirms them."""
+
+    def set_repeat(self, repeat: int | None) -> None:
+        """Set in how many exports each record goes out, from 1 to 127."""
 
     def bundle_failed(self, id: bytes) -> None:
         """Remove a bundle whose file could not be written."""

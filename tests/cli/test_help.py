@@ -42,6 +42,7 @@ OPTIONS = {
         "--callbacks",
         "--exec",
         "--no-callbacks",
+        "--no-send",
         "--batch",
         "--in-flight",
         "--memory",
@@ -109,12 +110,13 @@ OPTIONS = {
     "prompts": set(),
     "keys": set(),
     "bundle": set(),
+    "gap": set(),
 }
 PROMPTS = {"pull": {"--version", "--label", "--changed", "--workspace"}, "list": set()}
 KEYS = {
-    "init": {"--name", "--out"},
-    "rotate": {"--out"},
-    "trust": {"--role", "--fingerprint"},
+    "init": {"--name", "--out", "--passphrase"},
+    "rotate": {"--out", "--passphrase"},
+    "trust": {"--role", "--fingerprint", "--takes-over"},
     "show": set(),
     "list": set(),
     "distrust": {"--role"},
@@ -126,6 +128,9 @@ BUNDLE = {
         "--hub",
         "--new",
         "--again",
+        "--bundle",
+        "--encrypt",
+        "--no-templates",
         "--plain",
         "--split-size",
         "--no-content",
@@ -138,12 +143,14 @@ BUNDLE = {
     "received": {"--journal", "--workspace"},
     "show": set(),
 }
+GAP = {"oneway": {"--repeat", "--off", "--journal", "--workspace"}}
 COMMON = {
     "salvage": {"--json", "-h", "--help"},
     "callbacks": {"-h", "--help"},
     "prompts": {"-h", "--help"},
     "keys": {"-h", "--help"},
     "bundle": {"-h", "--help"},
+    "gap": {"-h", "--help"},
 }
 
 
@@ -198,6 +205,14 @@ def test_every_command_for_bundles_has_the_options_documented(tmp_path: Path, co
     assert options(text) == BUNDLE[command] | {"--json", "-h", "--help"}
     assert f"`plsync bundle {command}" in documented()
     assert all(option in documented() for option in BUNDLE[command])
+
+
+@pytest.mark.parametrize("command", GAP)
+def test_every_command_for_the_gap_has_the_options_documented(tmp_path: Path, command: str) -> None:
+    text = printed(tmp_path, "gap", command, "--help", COLUMNS="100")
+    assert options(text) == GAP[command] | {"--json", "-h", "--help"}
+    assert f"`plsync gap {command}" in documented()
+    assert all(option in documented() for option in GAP[command])
 
 
 def documented() -> str:

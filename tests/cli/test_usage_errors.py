@@ -39,6 +39,7 @@ FREE = {
     "--fingerprint",
     "--to",
     "--hub",
+    "--takes-over",
 }
 
 

@@ -71,6 +71,7 @@ class Gap:
             patched.chdir(side)
             patched.setenv("PLSYNC_KEYS", str(side / "keys"))
             patched.setenv("PLSYNC_JOURNAL", str(side / "journal"))
+            patched.setenv("PLSYNC_PROMPTS", str(side / "prompts"))
             patched.delenv("PROMPTLAYER_API_KEY", raising=False)
             if (side == self.hub or self._is_online) and self._server is not None:
                 patched.setenv("PROMPTLAYER_BASE_URL", self._server.url)
@@ -83,6 +84,18 @@ class Gap:
         self.errors = captured.err + error
         assert ended == code, captured.out + self.errors
         return [json.loads(line) for line in captured.out.splitlines()]
+
+    def shown(self, side: Path, *arguments: str) -> str:
+        """The text that a command prints on one side."""
+        with self._monkeypatch.context() as patched:
+            patched.chdir(side)
+            patched.setenv("PLSYNC_KEYS", str(side / "keys"))
+            patched.setenv("PLSYNC_JOURNAL", str(side / "journal"))
+            patched.setenv("PLSYNC_PROMPTS", str(side / "prompts"))
+            patched.setenv("COLUMNS", "300")
+            app([*arguments], prog_name="plsync", standalone_mode=False)
+        captured = self._capsys.readouterr()
+        return str(captured.out + captured.err)
 
     def out(self, *options: str, code: int = 0) -> list[dict[str, Any]]:
         """Export at the origin."""
@@ -117,6 +130,15 @@ class Gap:
         self.back()
         self.into_lab()
 
+    def trip_without_callbacks(self) -> None:
+        """The same, and the import calls no function."""
+        self.empty_stick()
+        self.out()
+        self.into_hub()
+        self.deliver()
+        self.back()
+        self.into_lab("--no-callbacks")
+
     def states(self) -> dict[str, str]:
         """The state of each record at the origin."""
         with Journal.open(self.journal) as journal:
@@ -127,9 +149,9 @@ class Gap:
         with Journal.open(self.journal) as journal:
             return [record.request_id for record in journal.records(limit=None) if record.request_id is not None]
 
-    def back(self) -> list[dict[str, Any]]:
+    def back(self, *options: str, code: int = 0) -> list[dict[str, Any]]:
         """Export at the hub."""
-        return self.at(self.hub, "bundle", "export", str(self.stick), "--hub", str(self.journals))
+        return self.at(self.hub, "bundle", "export", str(self.stick), "--hub", str(self.journals), *options, code=code)
 
     def into_lab(self, *options: str, code: int = 0) -> list[dict[str, Any]]:
         """Import at the origin."""

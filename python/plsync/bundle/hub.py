@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from plsync.journal.journal import Journal
 __all__ = ["Hub", "Imported", "Origin", "missing_in"]
 
 _SUFFIX: Final = ".origin.json"
+_TEMPLATES: Final = ".templates"
 _MOST: Final = 4096
 
 
@@ -52,6 +53,8 @@ class Imported:
     """The origin has read more of the log than this journal has: the journal was put back from a copy, or is new."""
     missing: list[str]
     """The bundles of the origin that have not arrived, by their numbers."""
+    repeated: list[str]
+    """The bundles that have not arrived, and whose records have come with this bundle."""
 
 
 def missing_in(journal: Journal) -> list[str]:
@@ -60,9 +63,12 @@ def missing_in(journal: Journal) -> list[str]:
     parts: dict[int, set[int]] = {}
     for bundle in arrived:
         parts.setdefault(bundle.serial, set()).add(bundle.part)
-    missing = {(hole.serial, 0) for hole in journal.bundles.holes() if hole.serial not in parts}
+    holes = journal.bundles.holes()
+    repeated = {hole.serial for hole in holes if hole.repeated}
+    missing = {(hole.serial, 0) for hole in holes if hole.serial not in parts}
     for bundle in arrived:
         missing |= {(bundle.serial, part) for part in range(1, bundle.parts + 1) if part not in parts[bundle.serial]}
+    missing = {(serial, part) for serial, part in missing if serial not in repeated}
     return [f"{serial:06d}" + (f" part {part}" if part else "") for serial, part in sorted(missing)]
 
 
@@ -112,7 +118,13 @@ class Hub:
         found = [self._read(path) for path in self.path.glob(f"*{_SUFFIX}")]
         return sorted(found, key=lambda origin: origin.directory)
 
-    def import_records(self, bundle: SignedBundle, on_progress: Callable[[int, int], None] | None = None) -> Imported:
+    def import_records(
+        self,
+        bundle: SignedBundle,
+        on_progress: Callable[[int, int], None] | None = None,
+        *,
+        keys: Keys | None = None,
+    ) -> Imported:
         """Add the records of a bundle to the journal of its origin. Records that it has are left alone.
 
         The caller holds the journal's sender lock, because records in doubt are marked after they were added.
@@ -120,13 +132,14 @@ class Hub:
         Args:
             bundle: from an origin.
             on_progress: called with the number of records that are done, and the number of all.
+            keys: as for :meth:`origin_of`.
 
         Raises:
             BundleError: another key has signed the earlier bundles of this journal.
             JournalError: the journal cannot be written, or was replaced meanwhile. The bundle is not confirmed then.
         """
         fields = BundleFields.of(bundle)
-        origin = self.origin_of(fields)
+        origin = self.origin_of(fields, keys)
         path = self.prepare(origin)
         identity = _identity(path)
         if not self.is_settled(origin):
@@ -143,11 +156,43 @@ class Hub:
             if _identity(path) != identity:
                 raise JournalError(f"{path} was replaced meanwhile; {fields.label} is not confirmed; import it again")
             # The receipt comes last: everything of the bundle is on the disk.
+            before = {hole.serial for hole in bundles.holes() if hole.repeated}
             put_back = bundle.arrive(bundles.store)
-            return Imported(origin, records, new, followups, requeued, put_back, missing_in(journal))
+            repeated = sorted({hole.serial for hole in bundles.holes() if hole.repeated} - before)
+            self._state_templates(origin, bundle.template_set())
+            return Imported(
+                origin,
+                records,
+                new,
+                followups,
+                requeued,
+                put_back,
+                missing_in(journal),
+                [f"{serial:06d}" for serial in repeated],
+            )
 
-    def origin_of(self, fields: BundleFields) -> Origin:
-        """The origin of a bundle; a new one is stored.
+    def stated_templates(self, origin: Origin) -> bytes | None:
+        """The digest of the prompt templates that an origin keeps, as its last bundle states."""
+        try:
+            return bytes.fromhex(read_own(self.path / f"{origin.directory}{_TEMPLATES}", 64).decode("ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def _state_templates(self, origin: Origin, digest: bytes | None) -> None:
+        if digest == self.stated_templates(origin):
+            return
+        if digest is not None:
+            self._write(f"{origin.directory}{_TEMPLATES}", digest.hex())
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path / f"{origin.directory}{_TEMPLATES}")
+
+    def origin_of(self, fields: BundleFields, keys: Keys | None = None) -> Origin:
+        """The origin of a bundle; a new one is stored. The first bundle binds a journal to the key of its signer.
+
+        Args:
+            fields: of the bundle.
+            keys: the keys of this machine, which know the earlier keys of a signer. None: no signer has earlier ones.
 
         Raises:
             BundleError: another key has signed the earlier bundles of this journal, or the bundle goes to an origin.
@@ -159,12 +204,20 @@ class Hub:
         origins = self.origins()
         for origin in origins:
             if origin.journal_id == fields.journal_id:
-                if origin.name != fields.signer:
+                if origin.key_id == fields.key_id and origin.name == fields.signer:
+                    return origin
+                earlier = keys.earlier(fields.key_id, "origin") if keys is not None else ()
+                if origin.key_id not in (fields.key_id, *earlier):
+                    is_namesake = origin.name == fields.signer
+                    signer = f"another key, {fields.key_id}," if is_namesake else fields.signer
                     raise BundleError(
-                        f"the journal {fields.journal_id[:8]} belongs to {origin.name}, and {fields.signer} has signed "
-                        f"the bundle; nothing was changed; no two machines share a journal"
+                        f"the journal {fields.journal_id[:8]} belongs to {origin.name}, and {signer} has signed the "
+                        f"bundle; nothing was changed. If the machine has new keys, trust the card of `plsync keys "
+                        f"rotate`, or its new card: `plsync keys trust CARD --role origin --takes-over {origin.name}`"
                     )
-                return origin
+                renewed = replace(origin, name=fields.signer, key_id=fields.key_id)
+                self._write(f"{origin.directory}{_SUFFIX}", json.dumps(asdict(renewed)))
+                return renewed
         taken = {self.inbox.name, *(origin.directory for origin in origins)}
         # A whole id is longer than any name, so that no origin gets the journal of another.
         names = (fields.signer, f"{fields.signer}-{fields.journal_id[:8]}", f"{fields.signer}-{fields.journal_id}")
@@ -184,9 +237,9 @@ class Hub:
             try:
                 with (
                     opened(copy, keys, self.inbox) as bundle,
-                    lock(self.prepare(self.origin_of(BundleFields.of(bundle)))),
+                    lock(self.prepare(self.origin_of(BundleFields.of(bundle), keys))),
                 ):
-                    self.import_records(bundle)
+                    self.import_records(bundle, keys=keys)
             except JournalLocked:
                 continue
             except BundleError:

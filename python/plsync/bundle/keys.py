@@ -6,26 +6,30 @@ The directory is outside of every journal, because a copy of a journal must not 
 - ``<key id>.minisign``, ``<key id>.age``: secret keys in the formats of minisign and age. Replaced keys stay, because
   bundles on their way may need them.
 - ``<name>.origin.card``, ``<name>.hub.card``: cards of trusted machines.
+- ``<name>.<role>.earlier``: the ids of the keys that a trusted machine had before, one in a line.
+
+A passphrase protects the secret keys by scrypt, if the user wants it, in the forms of minisign and age.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from plsync._common.files import admit_directory, create_new, open_any, open_own, read_own, temporary_beside
-from plsync._common.native import generate_keys, make_card, read_card
+from plsync._common.files import admit_directory, create_new, open_own, read_own, temporary_beside
+from plsync._common.native import generate_keys, lock_keys, make_card, unlock_identity, unlock_signing_key
 from plsync._common.paths import key_directory
+from plsync.bundle.cards import MOST, Card, disk_failure, is_fingerprint_of, load_card, parsed
+from plsync.bundle.passphrase import Passphrases, ReadPassphrase, is_locked
 from plsync.errors import BundleError
+from plsync.journal.journal import Journal
 
-__all__ = ["ROLES", "Card", "Keys", "Role", "TrustedCard", "is_fingerprint_of", "load_card"]
+__all__ = ["ROLES", "Card", "Keys", "Role", "TrustedCard", "hub_number", "is_fingerprint_of", "load_card"]
 
 Role = Literal["origin", "hub"]
 """``origin``: the machine records calls, and sends them out. ``hub``: it delivers them, and sends request ids back."""
@@ -33,51 +37,10 @@ Role = Literal["origin", "hub"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 _OWN: Final = "self.card"
-_MOST: Final = 4096
 # A file of one byte more is refused.
-_READ: Final = _MOST + 1
-
-
-@dataclass(frozen=True)
-class Card:
-    """The public half of a machine's keys."""
-
-    name: str
-    """The machine's name: lowercase letters, digits and hyphens."""
-    key_id: str
-    """The id of the signing key, as minisign prints it. It finds a key, and proves nothing."""
-    public_key: str
-    """The signing key, as ``minisign -P`` takes it."""
-    recipient: str
-    """The recipient for encryption, as ``age -r`` takes it."""
-    fingerprint: str
-    """24 hexadecimal digits in six groups, over name, signing key and recipient."""
-    replaces: str | None
-    """The signing key that it replaces, which signed the card too."""
-    text: str
-    """The file."""
-
-    @property
-    def replaced_key_id(self) -> str | None:
-        """The id of the signing key that it replaces."""
-        if self.replaces is None:
-            return None
-        # minisign's public key: two letters, the id, the key.
-        return f"{int.from_bytes(base64.b64decode(self.replaces)[2:10], 'little'):016X}"
-
-    @classmethod
-    def parse(cls, text: str) -> Card:
-        """The card of a text.
-
-        Raises:
-            BundleError: the text is no card, or was changed.
-        """
-        return cls(text=text, **read_card(text))
-
-    def as_dict(self) -> dict[str, object]:
-        """The fields that commands print with ``--json``."""
-        names = ("name", "key_id", "public_key", "recipient", "fingerprint")
-        return {name: getattr(self, name) for name in names}
+_READ: Final = MOST + 1
+# Earlier keys of a machine that are remembered.
+_EARLIER: Final = 64
 
 
 @dataclass(frozen=True)
@@ -86,6 +49,12 @@ class TrustedCard:
 
     card: Card
     role: Role
+    earlier: tuple[str, ...] = ()
+    """The ids of the keys that the machine had before, the last one first."""
+
+    def has(self, key_id: str) -> bool:
+        """Whether the machine has a key now, or had it before."""
+        return key_id in (self.card.key_id, self.card.replaced_key_id, *self.earlier)
 
     def as_dict(self) -> dict[str, object]:
         """The fields that commands print with ``--json``."""
@@ -97,13 +66,18 @@ class Keys:
 
     Args:
         path: the directory. Default: ``PLSYNC_KEYS``, else ``keys`` in the user's data directory of plsync.
+        read_passphrase: reads the passphrase of a key from a person; None without a person. A passphrase in the
+            environment is used first.
 
     Raises:
         BundleError: the directory is inside a journal, or other users control it.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, read_passphrase: ReadPassphrase | None = None
+    ) -> None:
         self.path = Path(path) if path is not None else key_directory()
+        self._passphrases = Passphrases(read_passphrase)
         absolute = Path(os.path.abspath(self.path))
         for parent in (absolute, *absolute.parents):
             if (parent / "FORMAT").exists() and (parent / "spool").exists():
@@ -116,7 +90,7 @@ class Keys:
             try:
                 admit_directory(self.path)
             except OSError as error:
-                raise _failed(f"{self.path} cannot hold keys", error) from None
+                raise disk_failure(f"{self.path} cannot hold keys", error) from None
 
     def own(self) -> Card | None:
         """The card of this machine; None before :meth:`create`.
@@ -137,21 +111,29 @@ class Keys:
         return card
 
     def signing_key(self) -> str:
-        """The content of minisign's file of the current signing key.
+        """The content of minisign's file of the current signing key, without a passphrase.
 
         Raises:
-            BundleError: there is none, or other users can read it.
+            BundleError: there is none, other users can read it, or the passphrase is wrong or missing.
         """
-        return self._text(f"{self.own_or_raise().key_id}.minisign")
+        return self._secret(self.own_or_raise().key_id, "minisign", unlock_signing_key)
 
-    def identities(self) -> list[tuple[str, str]]:
-        """The key ids of this machine, replaced ones too, each with the content of age's file.
+    def key_ids(self) -> list[str]:
+        """The ids of the keys of this machine, replaced ones too.
 
         Raises:
-            BundleError: there is none, or other users can read one.
+            BundleError: there is none.
         """
         self.own_or_raise()
-        return [(path.stem, self._text(path.name)) for path in sorted(self.path.glob("*.age"))]
+        return [path.stem for path in sorted(self.path.glob("*.age"))]
+
+    def identity(self, key_id: str) -> str:
+        """The content of age's file of a key of this machine, without a passphrase.
+
+        Raises:
+            BundleError: other users can read it, or the passphrase is wrong or missing.
+        """
+        return self._secret(key_id, "age", unlock_identity)
 
     def next_serial(self) -> int:
         """The number of the next export.
@@ -166,31 +148,45 @@ class Keys:
         self._write("serial", str(last + 1))
         return last + 1
 
-    def create(self, name: str) -> Card:
+    def check_absent(self) -> None:
+        """Check that this user has no keys yet.
+
+        Raises:
+            BundleError: this user has keys already.
+        """
+        if (card := self.own()) is not None:
+            raise self._exist(card)
+
+    def create(self, name: str, passphrase: str | None = None) -> Card:
         """Make the keys of this machine.
 
         Args:
             name: its name, 1 to 32 lowercase letters, digits and hyphens.
+            passphrase: protects the keys; None for keys without one.
 
         Raises:
             BundleError: this user has keys already, the name has another form, or the disk fails.
         """
-        if (card := self.own()) is not None:
-            raise self._exist(card)
+        self.check_absent()
         signing_key, identity = generate_keys()
-        return self._store(Card.parse(make_card(name, signing_key, identity)), signing_key, identity, new=True)
+        card = Card.parse(make_card(name, signing_key, identity))
+        return self._store(card, *_locked(signing_key, identity, passphrase), new=True)
 
-    def rotate(self) -> Card:
+    def rotate(self, passphrase: str | None = None) -> Card:
         """Replace the keys of this machine. The old key signs the new card.
 
+        Args:
+            passphrase: protects the new keys; None for the passphrase of the old keys, if they have one.
+
         Raises:
-            BundleError: this user has no keys, a file cannot be read, or the disk fails.
+            BundleError: this user has no keys, a file cannot be read, the disk fails, or the passphrase is wrong.
         """
         card = self.own_or_raise()
-        old = self._text(f"{card.key_id}.minisign")
+        old = self.signing_key()
         signing_key, identity = generate_keys()
         successor = Card.parse(make_card(card.name, signing_key, identity, old))
-        return self._store(successor, signing_key, identity, new=False)
+        passphrase = passphrase or self._passphrases.of(card.key_id)
+        return self._store(successor, *_locked(signing_key, identity, passphrase), new=False)
 
     def has(self, card: Card) -> bool:
         """Whether a card is of this machine, with present or replaced keys."""
@@ -206,7 +202,7 @@ class Keys:
         for role in ROLES:
             for path in sorted(self.path.glob(f"*.{role}.card")):
                 if (card := self._read(path.name)) is not None:
-                    found.append(TrustedCard(card, role))
+                    found.append(TrustedCard(card, role, self._earlier(card.name, role)))
         return sorted(found, key=lambda trusted: (trusted.card.name, trusted.role))
 
     def find(self, name: str, role: Role | None = None) -> list[TrustedCard]:
@@ -230,14 +226,27 @@ class Keys:
                 return trusted
         return None
 
-    def check(self, card: Card, role: Role) -> None:
+    def earlier(self, key_id: str, role: Role) -> tuple[str, ...]:
+        """The ids of the keys that a trusted machine had before, by the id of its present key."""
+        found = [t for t in self.trusted() if t.role == role and t.card.key_id == key_id]
+        replaced = [t.card.replaced_key_id for t in found if t.card.replaced_key_id is not None]
+        return tuple(dict.fromkeys([*(key_id for t in found for key_id in t.earlier), *replaced]))
+
+    def check(self, card: Card, role: Role, takes_over: str | None = None) -> None:
         """Check that a card can be trusted beside the present ones.
+
+        Args:
+            card: the card of another machine.
+            role: its role.
+            takes_over: the trusted machine whose place it takes.
 
         Raises:
             BundleError: it is the card of this machine, or its name or key id belongs to another trusted key.
         """
         if self.has(card):
             raise BundleError(f"{card.name} is this machine; nothing was changed; trust the card of the other machine")
+        if takes_over is not None:
+            self.find(takes_over, role)
         for trusted in self.trusted():
             other = trusted.card
             is_same = other.public_key == card.public_key
@@ -247,26 +256,39 @@ class Keys:
                     f"them must make other keys"
                 )
             is_successor = card.replaces == other.public_key
-            if other.name == card.name and trusted.role == role and not is_same and not is_successor:
+            is_known = is_same or is_successor or takes_over == other.name
+            if other.name == card.name and trusted.role == role and not is_known:
                 raise BundleError(
                     f"{card.name} is trusted already, and its key {other.key_id} has not signed this card; nothing was "
-                    f"changed. If the machine has new keys, get the card that `plsync keys rotate` wrote there. Or "
-                    f"first run `plsync keys distrust {card.name}`"
+                    f"changed. If the machine has new keys, get the card that `plsync keys rotate` wrote there. If its "
+                    f"keys are lost, use --takes-over {card.name}"
                 )
 
-    def trust(self, card: Card, role: Role) -> TrustedCard:
+    def trust(self, card: Card, role: Role, takes_over: str | None = None) -> TrustedCard:
         """Trust a card from now on. The caller has compared the fingerprint with the owner's.
 
         Args:
             card: the card of another machine.
             role: its role.
+            takes_over: the trusted machine whose place it takes, with its journals. That machine is trusted no longer.
 
         Raises:
             BundleError: as :meth:`check`, or the disk fails.
         """
-        self.check(card, role)
+        self.check(card, role, takes_over)
+        before = [t for t in self.trusted() if t.role == role and t.card.name in (card.name, takes_over)]
+        earlier: list[str] = []
+        for trusted in before:
+            present = [] if trusted.card.key_id == card.key_id else [trusted.card.key_id]
+            earlier += [key_id for key_id in (*present, *trusted.earlier) if key_id not in earlier]
+        earlier = earlier[:_EARLIER]
+        if earlier:
+            # Before the card: a card without it would be a machine without a past.
+            self._write(f"{card.name}.{role}.earlier", "".join(f"{key_id}\n" for key_id in earlier))
         self._write(f"{card.name}.{role}.card", card.text)
-        return TrustedCard(card, role)
+        if takes_over is not None and takes_over != card.name:
+            self.distrust(takes_over, role)
+        return TrustedCard(card, role, tuple(earlier))
 
     def distrust(self, name: str, role: Role | None = None) -> list[TrustedCard]:
         """Trust the cards of a name no longer.
@@ -278,6 +300,8 @@ class Keys:
         for trusted in found:
             with self._disk(f"{name} is still trusted"):
                 os.unlink(self.path / f"{name}.{trusted.role}.card")
+            with contextlib.suppress(OSError):
+                os.unlink(self.path / f"{name}.{trusted.role}.earlier")
         return found
 
     def _store(self, card: Card, signing_key: str, identity: str, *, new: bool) -> Card:
@@ -316,8 +340,21 @@ class Keys:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _failed(f"cannot read {self.path / name}", error) from None
-        return _parsed(text, self.path / name)
+            raise disk_failure(f"cannot read {self.path / name}", error) from None
+        return parsed(text, self.path / name)
+
+    def _earlier(self, name: str, role: Role) -> tuple[str, ...]:
+        try:
+            text = read_own(self.path / f"{name}.{role}.earlier", _READ).decode("ascii", "replace")
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise disk_failure(f"cannot read the earlier keys of {name}", error) from None
+        return tuple(text.split()[:_EARLIER])
+
+    def _secret(self, key_id: str, suffix: str, unlock: Callable[[str, str], str | None]) -> str:
+        text = self._text(f"{key_id}.{suffix}")
+        return self._passphrases.unlocked(key_id, text, unlock) if is_locked(text) else text
 
     def _text(self, name: str) -> str:
         path = self.path / name
@@ -326,7 +363,7 @@ class Keys:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(_READ)
         except OSError as error:
-            raise _failed(f"cannot read {path}", error) from None
+            raise disk_failure(f"cannot read {path}", error) from None
         if os.name == "posix" and mode & 0o077:
             raise BundleError(
                 f"other users can read {path}; nothing was changed; run `chmod 600`, and `plsync keys rotate`"
@@ -340,7 +377,7 @@ class Keys:
         except FileExistsError:
             raise
         except OSError as error:
-            raise _failed(failure, error) from None
+            raise disk_failure(failure, error) from None
 
     def _exist(self, card: Card | None) -> BundleError:
         owner = "" if card is None else f" of {card.name}"
@@ -353,43 +390,19 @@ class Keys:
         return BundleError(f"{self.path} has no keys; nothing was changed; run `plsync keys init --name NAME` first")
 
 
-def load_card(path: str | os.PathLike[str]) -> Card:
-    """The card in a file that the user named.
-
-    Raises:
-        BundleError: the file cannot be read, is no card, or was changed.
-    """
-    try:
-        # Of any owner: media have other owners, and a card carries its signature.
-        with open(open_any(os.path.realpath(path)), "rb") as file:
-            text = file.read(_READ)
-    except OSError as error:
-        raise _failed(f"cannot read {path}", error) from None
-    return _parsed(text, Path(path))
+def hub_number(journal: Journal, keys: Keys, hub: Card) -> int:
+    """The number of a hub in a journal. A hub with new keys keeps its number, if its earlier keys are known."""
+    known = journal.bundles.hubs()
+    replaced = next((key_id for key_id in keys.earlier(hub.key_id, "hub") if key_id in known), None)
+    return journal.bundles.hub(hub.key_id, replaced)
 
 
-def is_fingerprint_of(card: Card, fingerprint: str) -> bool:
-    """Whether a fingerprint that a person typed is the card's, with all digits. Case, blanks and hyphens may differ."""
-    typed = "".join(character for character in fingerprint.lower() if character not in " :-\t")
-    return typed == card.fingerprint.replace(" ", "")
-
-
-def _parsed(text: bytes, path: Path) -> Card:
-    if len(text) > _MOST:
-        raise BundleError(f"{path} is not a card of plsync: it is longer than 4 KiB; nothing was changed")
-    try:
-        return Card.parse(text.decode("ascii", "replace"))
-    except BundleError as error:
-        raise BundleError(f"{path}: {error}") from None
+def _locked(signing_key: str, identity: str, passphrase: str | None) -> tuple[str, str]:
+    return (signing_key, identity) if passphrase is None else lock_keys(signing_key, identity, passphrase)
 
 
 def _article(role: Role) -> str:
     return "an origin" if role == "origin" else "a hub"
-
-
-def _failed(failure: str, error: OSError) -> BundleError:
-    reason = error.strerror or os.strerror(error.errno or errno.EIO)
-    return BundleError(f"{failure}: {reason}; nothing was changed; PLSYNC_KEYS names another directory for keys")
 
 
 def _sync_directory(path: Path) -> None:

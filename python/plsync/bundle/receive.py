@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,17 +12,21 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from plsync._common.files import create_new
+from plsync._common.files import create_new, open_any
 from plsync._common.native import SignedBundle, open_bundle
-from plsync.bundle.keys import Keys
+from plsync.bundle.keys import Keys, hub_number
 from plsync.bundle.medium import read_signature
 from plsync.errors import BundleError
 from plsync.journal.journal import Journal
 
-__all__ = ["Acked", "BundleFields", "apply_log", "left_in", "opened"]
+__all__ = ["Acked", "BundleFields", "apply_log", "left_in", "opened", "sender_of"]
 
 # Seconds after which a copy without its signature belongs to a process that was killed.
 _STALE: Final = 3600.0
+# The begin of the message for a bundle of another machine.
+_IS_FOR: Final = "it is for the key"
+# The first bytes of a file that age encrypted.
+_AGE: Final = b"age-encryption.org/v1\n"
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class BundleFields:
     records: int
     followups: int
     entries: int
+    templates: int = 0
 
     @classmethod
     def of(cls, bundle: SignedBundle) -> BundleFields:
@@ -76,9 +82,10 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
     inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
     left_in(inbox)
     copy, beside = inbox / (name := f"{os.urandom(16).hex()}.tar"), inbox / f"{name}.minisig"
+    own = [(key_id, _identity(path, signature, keys, key_id)) for key_id in keys.key_ids()]
     peers = [(trusted.card.name, trusted.role, trusted.card.public_key) for trusted in keys.trusted()]
     try:
-        bundle = open_bundle(os.fspath(path), signature, os.fspath(copy), peers, keys.identities())
+        bundle = open_bundle(os.fspath(path), signature, os.fspath(copy), peers, own, shutil.disk_usage(inbox).free)
         if is_kept:
             with open(create_new(beside), "wb") as file:
                 file.write(signature.encode())
@@ -86,7 +93,9 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
                 os.fsync(file.fileno())
         yield bundle
     except BundleError as error:
-        raise BundleError(f"{path.name}: {error}") from None
+        machine = keys.own_or_raise()
+        here = f" (this is {machine.name}, with the key {machine.key_id})" if _IS_FOR in str(error) else ""
+        raise BundleError(f"{path.name}: {error}{here}") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise BundleError(
@@ -98,6 +107,18 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
                 os.unlink(done)
         with contextlib.suppress(OSError):
             inbox.rmdir()
+
+
+def _identity(path: Path, signature: str, keys: Keys, key_id: str) -> str | None:
+    """The identity of a key if the file needs it: a passphrase may protect it. Nothing is verified here."""
+    if f" to={key_id} " not in signature:
+        return None
+    try:
+        with open(open_any(path), "rb") as file:
+            is_encrypted = file.read(len(_AGE)) == _AGE
+    except OSError:
+        return None
+    return keys.identity(key_id) if is_encrypted else None
 
 
 def left_in(inbox: Path) -> list[Path]:
@@ -140,13 +161,11 @@ class Acked:
     """Follow-ups that it has newly refused."""
 
 
-def apply_log(bundle: SignedBundle, journal: Journal, keys: Keys) -> Acked:
-    """Apply the log of a hub to the journal of its records.
-
-    Request ids hold from any log. Receipts count only where the log joins the part that was read before.
+def sender_of(bundle: SignedBundle, journal: Journal, keys: Keys) -> int:
+    """The number of the hub that signed a log for a journal.
 
     Raises:
-        BundleError: the log is of another journal.
+        BundleError: the log is of another journal, or the bundle goes to a hub.
         JournalError: the journal cannot be written.
     """
     fields = BundleFields.of(bundle)
@@ -157,10 +176,22 @@ def apply_log(bundle: SignedBundle, journal: Journal, keys: Keys) -> Acked:
             f"it is for the journal {fields.journal_id[:8]}, and {journal.path} is {journal.id[:8]}; nothing was "
             f"changed; choose the journal with --journal"
         )
+    [card] = [t.card for t in keys.trusted() if t.card.key_id == fields.key_id and t.role == "hub"]
+    return hub_number(journal, keys, card)
+
+
+def apply_log(bundle: SignedBundle, journal: Journal, keys: Keys) -> Acked:
+    """Apply the log of a hub to the journal of its records.
+
+    Request ids hold from any log. Receipts count only where the log joins the part that was read before.
+
+    Raises:
+        BundleError: the log is of another journal.
+        JournalError: the journal cannot be written.
+    """
+    hub = sender_of(bundle, journal, keys)
     # A record that is still in the spool would count as one that the journal lacks.
     journal.ingest(wait=True)
-    cards = [trusted.card for trusted in keys.trusted() if trusted.card.key_id == fields.key_id]
-    replaced = cards[0].replaced_key_id if cards else None
-    found = bundle.apply_log(journal.bundles.store, journal.bundles.hub(fields.key_id, replaced))
+    found = bundle.apply_log(journal.bundles.store, hub)
     found["refused"] = [(str(UUID(bytes=record_id)), reason) for record_id, reason in found["refused"]]
     return Acked(**found)

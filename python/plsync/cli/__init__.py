@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from plsync._common.paths import JOURNAL_VARIABLE
-from plsync.cli import bundle, callbacks, keys, options, output, prompts, usage_errors
+from plsync.cli import bundle, callbacks, gap, keys, options, output, prompts, usage_errors
 from plsync.cli.acks import acks
 from plsync.cli.backup import backup
 from plsync.cli.candidates import print_candidates
@@ -91,6 +91,7 @@ app.add_typer(callbacks.app, name="callbacks")
 app.add_typer(prompts.app, name="prompts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(bundle.app, name="bundle")
+app.add_typer(gap.app, name="gap")
 
 
 def main() -> None:

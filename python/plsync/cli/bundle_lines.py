@@ -24,9 +24,9 @@ def hub_names(keys: Keys) -> dict[str, str]:
     names = {}
     for trusted in keys.trusted():
         if trusted.role == "hub":
-            names[trusted.card.key_id] = trusted.card.name
-            if (replaced := trusted.card.replaced_key_id) is not None:
-                names[replaced] = trusted.card.name
+            for key_id in (trusted.card.key_id, trusted.card.replaced_key_id, *trusted.earlier):
+                if key_id is not None:
+                    names[key_id] = trusted.card.name
     return names
 
 
@@ -46,6 +46,7 @@ def export_lines(report: ExportReport, *, is_hub: bool) -> Iterator[Text]:
     if report.files and is_hub:
         more = [f"{report.refused:,} refused or held"] if report.refused else []
         more += [f"{humanize.count(report.followups, 'follow-up')} delivered or refused"] if report.followups else []
+        more += [humanize.count(report.templates, "prompt template")] if report.templates else []
         yield labelled("content", escaped(", ".join([humanize.count(report.records, noun), *more])))
     if report.doubtful:
         yield labelled("look up", escaped(f"{report.doubtful:,} may have been sent; the hub looks them up first"))
@@ -63,6 +64,9 @@ def import_lines(fields: dict[str, Any]) -> Iterator[Text]:
     words = [humanize.count(fields["new"], "new request id")]
     words += [f"{fields['received']:,} received"] if fields["received"] else []
     words += [f"{humanize.count(fields['done'], 'follow-up')} delivered"] if fields["done"] else []
+    if fields["templates"]:
+        older = ", older than those here" if fields["older_templates"] else f", {fields['new_templates']:,} new"
+        words.append(f"{humanize.count(fields['templates'], 'prompt template')}{older}")
     yield escaped(f"{fields['signer']}  {_label(fields)}  {', '.join(words)}")
     for refused in fields["refused"]:
         yield escaped(f"refused: {refused['record_id']}: {refused['reason']}", "red")
@@ -93,6 +97,9 @@ def _hub_lines(fields: dict[str, Any]) -> Iterator[Text]:
             "  This journal is older than its reports, or new: its waiting calls are looked up before they are sent.",
             "yellow",
         )
+    if fields["repeated"]:
+        names = ", ".join(fields["repeated"][:10])
+        yield escaped(f"  {names} never came; its waiting calls have come with this bundle")
     if fields["missing"]:
         names = ", ".join(fields["missing"][:10])
         yield escaped(f"  {names} never came; their calls come with a later export until they are confirmed", "yellow")
@@ -129,6 +136,10 @@ def describe(fields: BundleFields) -> Iterator[Text]:
     content = (
         humanize.count(fields.records, "call") if fields.kind == "out" else humanize.count(fields.entries, "entry")
     )
+    if fields.followups:
+        content += f", {humanize.count(fields.followups, 'follow-up')}"
+    if fields.templates:
+        content += f", {humanize.count(fields.templates, 'prompt template')}"
     encrypted = "encrypted" if fields.encrypted else "not encrypted"
     yield labelled("content", escaped(f"{content}, {humanize.size(fields.bytes)}, {encrypted}"))
     yield labelled("id", escaped(fields.id))

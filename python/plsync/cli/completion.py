@@ -18,7 +18,7 @@ from plsync.journal.events.facts import short_model
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
 
-__all__ = ["functions", "ids", "models", "one_of", "tags", "workspaces"]
+__all__ = ["functions", "ids", "machines", "models", "one_of", "tags", "workspaces"]
 
 # The newest records are searched, as a user waits for the shell.
 _SEARCHED: Final = 300
@@ -75,6 +75,16 @@ def functions(ctx: typer.Context, incomplete: str) -> list[str]:
     except (PlsyncError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete) and _SAFE_VALUE.fullmatch(name)]
+
+
+def machines(incomplete: str) -> list[str]:
+    """Offers the names of trusted machines."""
+    from plsync.bundle.keys import Keys  # noqa: PLC0415 - few completions need it
+
+    try:
+        return sorted({trusted.card.name for trusted in Keys().trusted() if trusted.card.name.startswith(incomplete)})
+    except (PlsyncError, OSError):
+        return []
 
 
 def _found(

@@ -14,8 +14,10 @@ from rich.text import Text
 from plsync._common.files import create_new
 from plsync.bundle.keys import ROLES, Card, Keys, Role, is_fingerprint_of, load_card
 from plsync.cli import completion, options
+from plsync.cli.bundle_templates import forget_templates
 from plsync.cli.command_line import Command, Group
 from plsync.cli.output import escaped, labelled, print_json, print_line, print_lines, print_note, stdout_console
+from plsync.cli.passphrase import machine_keys, new_passphrase
 from plsync.cli.usage_errors import bad_value
 from plsync.errors import BundleError
 
@@ -41,6 +43,7 @@ def parse_role(value: str) -> Role:
 _OUT = typer.Option(
     "--out", metavar="CARD", help="The file of the card. Default: NAME.card in this directory.", show_default=False
 )
+_PASSPHRASE = typer.Option("--passphrase", help="Protect the keys with a passphrase, which is typed or in a file.")
 _ROLE_HELP = "origin: it records calls and sends them out; hub: it delivers them to PromptLayer."
 _CARD = typer.Argument(metavar="CARD", help="The card of the other machine.")
 
@@ -50,6 +53,7 @@ def init(
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The name of this machine, such as berlin-lab.")],
     out: Annotated[Path | None, _OUT] = None,
+    passphrase: Annotated[bool, _PASSPHRASE] = False,
     json: options.Json = False,
 ) -> None:
     """Make the keys of this machine, and write its card for the other machine.
@@ -57,32 +61,41 @@ def init(
     The keys are in PLSYNC_KEYS, else in `keys` beside the default journal.
     The card holds nothing secret.
     Read its fingerprint to the person at the other machine, over the phone for example.
+    A script has the passphrase in the file that PLSYNC_KEYS_PASSPHRASE_FILE names.
 
     Examples:
         plsync keys init --name berlin-lab
+        plsync keys init --name berlin-lab --passphrase
         plsync keys init --name berlin-lab --out /media/stick/berlin-lab.card
     """
-    keys = Keys()
+    keys = machine_keys()
     path = out or Path(f"{name}.card")
     _check_card_file(keys, path)
-    _print_own(keys, keys.create(name), path, json=json)
+    keys.check_absent()
+    _print_own(keys, keys.create(name, new_passphrase() if passphrase else None), path, json=json)
 
 
 @app.command(cls=Command)
-def rotate(*, out: Annotated[Path | None, _OUT] = None, json: options.Json = False) -> None:
+def rotate(
+    *,
+    out: Annotated[Path | None, _OUT] = None,
+    passphrase: Annotated[bool, _PASSPHRASE] = False,
+    json: options.Json = False,
+) -> None:
     """Replace the keys of this machine. The old key signs the new card.
 
     A machine that trusts the old key accepts the new card without a comparison of fingerprints.
     The old keys stay, because bundles on their way may need them.
+    The new keys have the passphrase of the old keys, unless --passphrase sets another one.
 
     Examples:
         plsync keys rotate
     """
-    keys = Keys()
+    keys = machine_keys()
     own = keys.own()
     path = out or Path("card" if own is None else f"{own.name}.card")
     _check_card_file(keys, path)
-    _print_own(keys, keys.rotate(), path, json=json)
+    _print_own(keys, keys.rotate(new_passphrase() if passphrase else None), path, json=json)
 
 
 @app.command(cls=Command)
@@ -99,20 +112,31 @@ def trust(
         str | None,
         typer.Option("--fingerprint", metavar="HEX", help="The fingerprint from the other machine, for a script."),
     ] = None,
+    takes_over: Annotated[
+        str | None,
+        typer.Option(
+            "--takes-over",
+            metavar="NAME",
+            help="The machine has lost its keys, or takes the place of this trusted one, with its journals.",
+            autocompletion=completion.machines,
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Trust the card of another machine, after a comparison of its fingerprint.
 
     A card on a stick may be another one than its owner wrote.
     So compare the fingerprint with its owner's in another way, such as over the phone.
+    With --takes-over, the machine that is replaced is trusted no longer.
 
     Examples:
         plsync keys trust hub-nord.card --role hub
         plsync keys trust lab.card --role origin --fingerprint "7c1e 44f0 9ab2 e51d 03c8 6f7a"
+        plsync keys trust lab2.card --role origin --takes-over berlin-lab
     """
     keys, found = Keys(), load_card(card)
     chosen = cast("Role", role)
-    keys.check(found, chosen)
+    keys.check(found, chosen, takes_over)
     before = keys.successor_of(found, chosen)
     if fingerprint is not None:
         if not is_fingerprint_of(found, fingerprint):
@@ -122,19 +146,25 @@ def trust(
             )
     elif before is None:
         _confirm(found)
-    trusted = keys.trust(found, chosen)
+    trusted = keys.trust(found, chosen, takes_over)
     if json:
-        print_json({**trusted.as_dict(), "replaces": before.card.key_id if before else None})
+        print_json({**trusted.as_dict(), "replaces": before.card.key_id if before else None, "takes_over": takes_over})
         return
     line = f"{found.name} is trusted as {'an origin' if chosen == 'origin' else 'a hub'}, with the key {found.key_id}"
-    print_line(f"{line}, which the key {before.card.key_id} has signed" if before else line)
+    line += f", which the key {before.card.key_id} has signed" if before else ""
+    print_line(line if takes_over is None else f"{line}, in place of {takes_over}")
 
 
 @app.command(cls=Command)
 def show(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="A trusted machine. Default: this machine.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="A trusted machine. Default: this machine.",
+            show_default=False,
+            autocompletion=completion.machines,
+        ),
     ] = None,
     *,
     json: options.Json = False,
@@ -182,7 +212,9 @@ def list_keys(*, json: options.Json = False) -> None:
 
 @app.command(cls=Command)
 def distrust(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The trusted machine.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The trusted machine.", autocompletion=completion.machines)
+    ],
     *,
     role: Annotated[
         str | None,
@@ -198,10 +230,14 @@ def distrust(
 ) -> None:
     """Trust a machine no longer. Bundles that it signed are refused from now on.
 
+    The prompt templates that bundles of a hub brought are removed.
+
     Examples:
         plsync keys distrust hub-nord
     """
     for removed in Keys().distrust(name, cast("Role | None", role)):
+        if removed.role == "hub":
+            forget_templates(name)
         if json:
             print_json(removed.as_dict())
         else:

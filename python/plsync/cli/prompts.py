@@ -91,16 +91,18 @@ def list_prompts(json: options.Json = False) -> None:
     Examples:
         plsync prompts list
     """
-    found = [(cache.base_url, entry) for cache in all_caches(prompt_cache(), look=True) for entry in cache.entries()]
-    found.sort(key=lambda pair: (pair[0], *_sort_key(pair[1])))
+    caches = [(cache.base_url, cache.hub, cache) for cache in all_caches(prompt_cache(), look=True)]
+    found = [(base_url, hub, entry) for base_url, hub, cache in caches for entry in cache.entries()]
+    found.sort(key=lambda each: (each[0], each[1] or "", *_sort_key(each[2])))
     if not found and not json:
         print_note(f"the cache {prompt_cache()} has no prompt templates; `plsync prompts pull` fetches them")
-    for base_url, entry in found:
+    for base_url, hub, entry in found:
         if json:
-            print_json(_as_dict(base_url, entry))
+            print_json({**_as_dict(base_url, entry), "hub": hub})
         else:
             age = humanize.age(_fetched_at(entry))
-            print_line(f"{entry.key.name}  {_request(entry)}  fetched {age} ago")
+            by = f" by {hub}" if hub is not None else ""
+            print_line(f"{entry.key.name}  {_request(entry)}  fetched {age} ago{by}")
 
 
 def _as_dict(base_url: str, entry: CachedTemplate) -> dict[str, object]:

@@ -78,6 +78,9 @@ _MEMORY = typer.Option(
 )
 
 
+_NO_SEND = typer.Option(
+    "--no-send", help="Only deliver request ids, such as those from bundles. No socket is opened, and no key is read."
+)
 _TAKE_BACK = typer.Option(
     "--take-back", help="Look up the records that bundles carried to a hub, and send the rest from here."
 )
@@ -92,6 +95,7 @@ def run(
     callbacks: Annotated[list[str] | None, _CALLBACKS] = None,
     exec_: Annotated[str | None, _EXEC] = None,
     no_callbacks: Annotated[bool, typer.Option("--no-callbacks", help="Call no functions.")] = False,
+    no_send: Annotated[bool, _NO_SEND] = False,
     batch: Annotated[int, _BATCH] = MAX_BATCH_RECORDS,
     in_flight: Annotated[int, _IN_FLIGHT] = MAX_IN_FLIGHT,
     settle: Annotated[float, _SETTLE] = 60.0,
@@ -145,6 +149,15 @@ def run(
         verbose=verbose,
     )
     chosen = named(journal, workspace)
+    if no_send:
+        if hub is not None or rebind or take_back or no_callbacks:
+            raise typer.BadParameter(
+                "it delivers the request ids of one journal: use it without --hub, --rebind, --take-back and "
+                "--no-callbacks",
+                param_hint="--no-send",
+            )
+        _deliver_only(chosen, run_options)
+        return
     if hub is not None:
         from plsync.cli.run_hub import HubRun  # noqa: PLC0415 - few runs serve a hub
 
@@ -163,6 +176,19 @@ def run(
         raise typer.Exit(WorkspacesRun(config, run_options).run())
     with chosen.explained():
         _run_one(chosen, run_options)
+
+
+def _deliver_only(chosen: Named, run_options: RunOptions) -> None:
+    """Deliver the request ids of one journal, and send nothing."""
+    from plsync.cli.callback_delivery import CallbackRun  # noqa: PLC0415 - few runs send nothing
+    from plsync.cli.run_reporter import RunReporter  # noqa: PLC0415 - loaded by now
+    from plsync.cli.served_journal import WORK_LEFT  # noqa: PLC0415 - loaded by now
+
+    reporter = RunReporter(run_options.json, verbose=run_options.verbose, once=run_options.once)
+    with chosen.explained():
+        run = CallbackRun(chosen.path(), run_options.functions(), run_options.command(), reporter)
+        if run.run() and run_options.once:
+            raise typer.Exit(WORK_LEFT)
 
 
 def _run_one(chosen: Named, run_options: RunOptions) -> None:

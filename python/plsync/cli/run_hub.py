@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Final
 
 from plsync.bundle.hub import Hub, Origin
-from plsync.bundle.keys import Keys
+from plsync.cli.hub_settings import settings_of_origin
 from plsync.cli.output import print_note
+from plsync.cli.passphrase import machine_keys
 from plsync.cli.run_reporter import RunReporter
 from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import Watchdog, notify
-from plsync.config.file import Workspace, read_config
 from plsync.delivery.link import Links
 from plsync.delivery.lock import sole_sender
 from plsync.delivery.runner import Runner
 from plsync.errors import BundleError, JournalLocked, PlsyncError
 from plsync.promptlayer.client import PromptLayerClient
-from plsync.promptlayer.settings import Settings
 
 __all__ = ["HubRun"]
 
@@ -77,7 +76,7 @@ class HubRun:
                 f"{path} is no directory; nothing was sent; `plsync bundle import PATH --hub DIR` makes a hub"
             )
         self._hub = Hub(path)
-        self._keys = Keys()
+        self._keys = machine_keys()
         self._keys.own_or_raise()
         # A hub has no callbacks: bundles carry no function.
         self._options = replace(options, once=True, no_callbacks=True)
@@ -169,7 +168,7 @@ class HubRun:
                     self._hub.settle(origin)
             result = ServedJournal(
                 path,
-                lambda: self._settings(origin),
+                lambda: settings_of_origin(self._hub, origin),
                 self._options,
                 reporter,
                 while_running=self._while_running,
@@ -191,12 +190,6 @@ class HubRun:
             return 1, 0
         left = sum(result.left.values())
         return (WORK_LEFT if left else 0), left
-
-    def _settings(self, origin: Origin) -> Settings:
-        """The key of a workspace with the origin's name, if a configuration file lists one; else the environment's."""
-        config = read_config()
-        listed = None if config is None else config.workspaces.get(origin.directory)
-        return Settings.of_workspace(listed or Workspace(origin.directory, self._hub.journal(origin), None, None))
 
     def _end_turn(self, runner: Runner, done: threading.Event, seconds: float) -> None:
         """Cut a turn after its time. Later stop it, and so put the records of requests without a response in doubt."""

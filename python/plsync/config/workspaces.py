@@ -17,6 +17,7 @@ __all__ = [
     "journal_of",
     "recording_journal",
     "unlisted_journals",
+    "workspace_at",
     "workspace_of",
     "workspaces_with_journals",
 ]
@@ -119,3 +120,24 @@ def _default_journals() -> dict[str, Path]:
             if (path / "FORMAT").exists() and (not name or is_workspace_name(name)):
                 found[name] = path
     return found
+
+
+def workspace_at(journal: Path) -> str | None:
+    """The name of the workspace whose journal is at a path; None for a journal of no workspace.
+
+    Raises:
+        ConfigError: the configuration file is wrong.
+    """
+    path = os.path.realpath(journal)
+    config = read_config()
+    for name, workspace in ({} if config is None else config.workspaces).items():
+        if os.path.realpath(workspace.journal) == path:
+            return name
+    with contextlib.suppress(JournalError):
+        default = os.path.realpath(environment_journal())
+        parent, last = os.path.split(default)
+        beside, named = os.path.split(path)
+        name = named[len(last) + 1 :]
+        if beside == parent and named.startswith(f"{last}-") and is_workspace_name(name):
+            return name
+    return None

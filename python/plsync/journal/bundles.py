@@ -6,7 +6,7 @@ the log for the origin. ``docs/reference/bundles.md`` has the protocol.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -19,8 +19,9 @@ __all__ = ["Arrived", "Bundles", "Carriable", "Choice", "Hide", "Hole", "Orphan"
 Hide = Callable[["bytes | None", "bytes | None"], "tuple[bytes | None, bytes | None]"]
 """Removes content from the JSON of a record's start and end."""
 
-Choice = Literal["unreceived", "new", "again"]
-"""The records of an export: all that the hub has not received, all that no bundle carried, or all."""
+Choice = Literal["unreceived", "new", "again", "exported"]
+"""The records of an export: all that the hub has not received, all that no bundle carried, all, or all of earlier
+exports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ class Hole:
 
     id: str
     serial: int
+    repeated: bool
+    """A later bundle, which has arrived, has its records again, as far as the origin waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Bundles:
         scratch: str,
         split_size: int,
         *,
+        exports: Sequence[int] = (),
         hide: Hide | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Packed:
@@ -190,10 +194,13 @@ class Bundles:
             choice: which records.
             scratch: a private directory for temporary files.
             split_size: bytes of a bundle, about.
+            exports: for ``exported``, the numbers of the earlier exports.
             hide: removes content from the start and the end of each record.
             on_progress: called with the number of records that are done, and the number of all.
         """
-        packed = pack_records(self._store, hub, choice, scratch, split_size, hide=hide, on_progress=on_progress)
+        packed = pack_records(
+            self._store, hub, choice, scratch, split_size, exports=exports, hide=hide, on_progress=on_progress
+        )
         return Packed(*packed)
 
     def begin(
@@ -219,9 +226,14 @@ class Bundles:
         bundle = {"id": bundle_id, "serial": serial, "part": part, "hub": hub}
         self._store.begin_bundle(bundle, seqs, followups)
 
-    def written(self, bundle_id: bytes) -> None:
-        """Note that the file of a bundle was read back: its records are carried now."""
-        self._store.bundle_written(bundle_id)
+    def written(self, bundle_id: bytes, followups: Iterable[bytes] = ()) -> None:
+        """Note that the file of a bundle was read back: its records are carried now.
+
+        Args:
+            bundle_id: 32 bytes.
+            followups: the ids of its follow-ups in bundles.
+        """
+        self._store.bundle_written(bundle_id, list(followups))
 
     def failed(self, bundle_id: bytes) -> None:
         """Remove a bundle whose file could not be written."""
@@ -234,6 +246,14 @@ class Bundles:
     def receive(self, bundles: list[WrittenBundle]) -> int:
         """Note that the hub has received bundles. Returns how many records are newly received."""
         return self._store.receive_bundles([bytes.fromhex(bundle.id) for bundle in bundles])
+
+    def repeat(self) -> int | None:
+        """In how many exports each record goes out, where no file comes back. None: until a hub confirms it."""
+        return self._store.repeat()
+
+    def set_repeat(self, repeat: int | None) -> None:
+        """Set in how many exports each record goes out, from 1 to 127. Exports before do not count."""
+        self._store.set_repeat(repeat)
 
     def place(self, hub: int) -> Place | None:
         """How far the log of a hub was read; None before the first."""
@@ -272,7 +292,7 @@ class Bundles:
 
     def holes(self) -> list[Hole]:
         """The bundles of the origin that have not arrived at this hub."""
-        return [Hole(found["id"].hex(), found["serial"]) for found in self._store.holes()]
+        return [Hole(found["id"].hex(), found["serial"], found["is_repeated"]) for found in self._store.holes()]
 
     def raise_rounds(self, rounds: list[tuple[bytes, int]]) -> int:
         """Send refused records again that a person sent again at their origin. Returns how many.

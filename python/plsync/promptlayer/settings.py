@@ -12,7 +12,7 @@ from plsync.errors import AuthenticationError
 if TYPE_CHECKING:
     from plsync.config.file import Workspace
 
-__all__ = ["BASE_URL_VARIABLE", "DEFAULT_BASE_URL", "Settings", "settings_of"]
+__all__ = ["BASE_URL_VARIABLE", "DEFAULT_BASE_URL", "Settings", "base_url_of", "settings_of"]
 
 DEFAULT_BASE_URL: Final = "https://api.promptlayer.com"
 BASE_URL_VARIABLE: Final = "PROMPTLAYER_BASE_URL"
@@ -73,3 +73,16 @@ def settings_of(workspace: str | None) -> Settings:
     from plsync.config.workspaces import workspace_of  # noqa: PLC0415 - few programs name a workspace
 
     return Settings.of_workspace(workspace_of(workspace))
+
+
+def base_url_of(workspace: str | None) -> str:
+    """The URL of a workspace's server, whether or not it has a key; None for the environment's.
+
+    Raises:
+        ConfigError, ValueError: as :func:`settings_of`.
+    """
+    if workspace is None:
+        return _base_url()
+    from plsync.config.workspaces import workspace_of  # noqa: PLC0415 - as above
+
+    return workspace_of(workspace).base_url or _base_url()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from plsync._common.api_key import variable_key
 from plsync.config.keys import VariableKey
 from plsync.errors import AuthenticationError, StalePrompt
-from plsync.promptlayer.settings import Settings, settings_of
+from plsync.promptlayer.settings import Settings, base_url_of, settings_of
 from plsync.prompts.fetch import from_only_cache, from_promptlayer
 from plsync.prompts.template import Template
 from plsync.prompts.template_key import TemplateKey
@@ -89,18 +89,26 @@ def get(
     'A name for toasters?'
     """
     key = TemplateKey.from_arguments(name, version, label)
-    connection = settings_of(workspace)
-    api_key, base_url = _readable_key(connection), connection.base_url
+    api_key, base_url = _connection(workspace)
     if api_key is None or isinstance(api_key, AuthenticationError):
         try:
-            template = from_only_cache(key, base_url)
+            template = from_only_cache(key, base_url, workspace)
         except AuthenticationError as error:
             raise api_key or error from None
     else:
-        template = from_promptlayer(key, api_key, base_url, timeout, max_age)
+        template = from_promptlayer(key, api_key, base_url, timeout, max_age, workspace=workspace)
         if template.stale:
             warnings.warn(_stale_message(key, template), StalePrompt, stacklevel=2)
     return template.to_langchain() if langchain else template
+
+
+def _connection(workspace: str | None) -> tuple[str | AuthenticationError | None, str]:
+    """The key, and the URL of the server. A machine without a network may have no key."""
+    try:
+        connection = settings_of(workspace)
+    except AuthenticationError as error:
+        return error, base_url_of(workspace)
+    return _readable_key(connection), connection.base_url
 
 
 def _readable_key(connection: Settings) -> str | AuthenticationError | None:

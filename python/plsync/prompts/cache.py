@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,11 +77,35 @@ class TemplateCache:
             check_directory(directory)
         return cls(directory, url)
 
+    @classmethod
+    def of_hub(cls, root: Path, base_url: str, hub: str, workspace: str | None) -> TemplateCache:
+        """The cache of the templates that the bundles of a hub bring, below the directory ``root``.
+
+        Args:
+            root: the directory of all caches.
+            base_url: the server's URL, as this machine's programs name it.
+            hub: the name of the hub's trusted card.
+            workspace: the workspace of the journal; None without one.
+
+        Raises:
+            PromptError: another user controls the directory, and could replace its templates.
+        """
+        return cls.for_account(root, base_url, f"bundles of {hub} for {workspace or ''}")
+
     @property
     def base_url(self) -> str:
         """The URL of the server; empty if it is unknown."""
-        about = _read(self.directory / _ABOUT) or {}
-        return self._base_url or str(about.get("base_url", ""))
+        return self._base_url or str(self.about().get("base_url", ""))
+
+    @property
+    def hub(self) -> str | None:
+        """The hub whose bundles brought the templates; None for templates that this machine fetched."""
+        hub = self.about().get("hub")
+        return hub if isinstance(hub, str) else None
+
+    def about(self) -> dict[str, Any]:
+        """The facts about the cache: its server, and the hub and the workspace of templates from bundles."""
+        return _read(self.directory / _ABOUT) or {}
 
     def get(self, key: TemplateKey) -> CachedTemplate | None:
         """A template; None if it is missing or its file is damaged."""
@@ -93,20 +118,45 @@ class TemplateCache:
             OSError: the cache cannot be written.
             PromptError: the template has more than 4 MiB.
         """
-        stored = {name: value for name, value in response.items() if name not in {"success", "llm_kwargs"}}
         version = response.get("version")
         keys = {key, TemplateKey(key.name, version)} if isinstance(version, int) else {key}
         for each in keys:
-            entry = {"v": 1, "name": each.name, "version": each.version, "label": each.label}
-            content = orjson.dumps(entry | {"fetched_at": time.time(), "answer": stored})
-            if len(content) > _MAX_TEMPLATE_BYTES:
-                raise PromptError(f"{key} has more than {_MAX_TEMPLATE_BYTES >> 20} MiB and was not cached")
-            _write(self.directory / each.file_name, content)
+            self.put_fetched(each, response, time.time())
         if self._writes == 0:
-            self._write_about()
+            self.set_about()
         if self._writes % _CHECK_EVERY == 0:
             self._enforce_limits()
         self._writes += 1
+
+    def put_fetched(self, key: TemplateKey, response: dict[str, Any], fetched_at: float) -> None:
+        """Store a template under a key alone.
+
+        Args:
+            key: the key.
+            response: PromptLayer's.
+            fetched_at: the time of the response, in seconds since the epoch.
+
+        Raises:
+            OSError, PromptError: as :meth:`put`.
+        """
+        stored = {name: value for name, value in response.items() if name not in {"success", "llm_kwargs"}}
+        entry = {"v": 1, "name": key.name, "version": key.version, "label": key.label}
+        content = orjson.dumps(entry | {"fetched_at": fetched_at, "answer": stored})
+        if len(content) > _MAX_TEMPLATE_BYTES:
+            raise PromptError(f"{key} has more than {_MAX_TEMPLATE_BYTES >> 20} MiB and was not cached")
+        _write(self.directory / key.file_name, content)
+
+    def keep_only(self, keys: Collection[TemplateKey]) -> None:
+        """Remove the templates under all other keys."""
+        names = {key.file_name for key in keys}
+        for path in _files(self.directory):
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the cache."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.directory)
 
     def entries(self) -> Iterator[CachedTemplate]:
         """All readable templates, in no particular order."""
@@ -116,12 +166,12 @@ class TemplateCache:
 
     def pulled_at(self) -> str | None:
         """The time (ISO 8601) up to which the last pull of all templates fetched changes; None before the first."""
-        pulled_at = (_read(self.directory / _ABOUT) or {}).get("pulled_at")
+        pulled_at = self.about().get("pulled_at")
         return pulled_at if isinstance(pulled_at, str) else None
 
     def set_pulled_at(self, moment: str) -> None:
         """Store the time (ISO 8601) of a pull of all templates."""
-        self._write_about(pulled_at=moment)
+        self.set_about(pulled_at=moment)
 
     # --- failed queries ---
 
@@ -142,8 +192,9 @@ class TemplateCache:
             return age if age >= 0 else None
         return None
 
-    def _write_about(self, **changes: str) -> None:
-        about = _read(self.directory / _ABOUT) or {}
+    def set_about(self, **changes: Any) -> None:
+        """Store facts about the cache. The other facts stay."""
+        about = self.about()
         about.pop("size", None)
         _write(self.directory / _ABOUT, orjson.dumps({**about, "base_url": self.base_url, **changes}))
 

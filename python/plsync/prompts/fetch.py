@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from plsync._common.paths import prompt_cache
 from plsync.errors import AuthenticationError, PlsyncWarning, PromptError, PromptNotFound, PromptUnavailable
+from plsync.prompts.bundled import newest_copy
 from plsync.prompts.cache import CachedTemplate, TemplateCache, all_caches
 from plsync.prompts.template import Template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plsync.promptlayer.outcomes import Outcome
     from plsync.prompts.template_key import TemplateKey
 
@@ -21,8 +24,10 @@ __all__ = ["from_only_cache", "from_promptlayer"]
 _RETRY_AFTER: Final = 30.0
 
 
-def from_promptlayer(key: TemplateKey, api_key: str, base_url: str, timeout: float, max_age: float) -> Template:
-    """A template from PromptLayer, or the cached copy.
+def from_promptlayer(
+    key: TemplateKey, api_key: str, base_url: str, timeout: float, max_age: float, *, workspace: str | None = None
+) -> Template:
+    """A template from PromptLayer, or the cached copy: of this machine, or from a bundle.
 
     Args:
         key: the template.
@@ -30,6 +35,7 @@ def from_promptlayer(key: TemplateKey, api_key: str, base_url: str, timeout: flo
         base_url: PromptLayer's URL.
         timeout: seconds that PromptLayer has for its response.
         max_age: seconds for which a cached copy is used without a query.
+        workspace: the workspace whose templates bundles brought; None for the environment's.
 
     Raises:
         PromptNotFound: PromptLayer has no such template, version or label.
@@ -43,32 +49,35 @@ def from_promptlayer(key: TemplateKey, api_key: str, base_url: str, timeout: flo
         return Template(cached, from_cache=True)
     since_failure = cache.seconds_since_failure()
     if since_failure is not None and since_failure < _RETRY_AFTER:
+        cached = newest_copy(prompt_cache(), base_url, workspace, key, cached)
         return _cached_copy(key, cached, cache, f"it could not be reached {since_failure:.0f} s ago")
     outcome = _query(key, api_key, base_url, timeout)
     _store_reachability(cache, outcome)
-    return _template(key, cached, cache, outcome)
+    return _template(key, lambda: newest_copy(prompt_cache(), base_url, workspace, key, cached), cache, outcome)
 
 
-def from_only_cache(key: TemplateKey, base_url: str) -> Template:
-    """A template from the cache of the only API key that was used with this URL; for programs without a key.
+def from_only_cache(key: TemplateKey, base_url: str, workspace: str | None = None) -> Template:
+    """A template from a bundle, or from the cache of the only API key that was used with this URL; for programs
+    without a key.
 
     Raises:
-        AuthenticationError: no copy is cached, or the caches of several keys exist.
+        AuthenticationError: no copy is cached, or the caches of several keys exist, and no bundle brought a copy.
     """
-    caches = all_caches(prompt_cache(), base_url)
+    caches = [cache for cache in all_caches(prompt_cache(), base_url) if cache.hub is None]
+    own = caches[0].get(key) if len(caches) == 1 else None
+    cached = newest_copy(prompt_cache(), base_url, workspace, key, own)
+    if cached is not None:
+        return Template(cached, from_cache=True, stale=key.version is None, reason="no key is set")
     if len(caches) > 1:
         raise AuthenticationError(
             f"the templates of {len(caches)} API keys are cached for this server, and PROMPTLAYER_API_KEY is not set; "
             "no template was chosen: set PROMPTLAYER_API_KEY"
         )
-    cached = caches[0].get(key) if caches else None
-    if cached is None:
-        alternatives = _alternatives(key, caches[0]) if caches else ""
-        raise AuthenticationError(
-            f"the prompt template {key} was never fetched, and PROMPTLAYER_API_KEY is not set; {alternatives}"
-            "set PROMPTLAYER_API_KEY, or run `plsync prompts pull` with it"
-        )
-    return Template(cached, from_cache=True, stale=key.version is None, reason="no key is set")
+    alternatives = _alternatives(key, caches[0]) if caches else ""
+    raise AuthenticationError(
+        f"the prompt template {key} was never fetched, and PROMPTLAYER_API_KEY is not set; {alternatives}"
+        "set PROMPTLAYER_API_KEY, or run `plsync prompts pull` with it"
+    )
 
 
 def _query(key: TemplateKey, api_key: str, base_url: str, timeout: float) -> Outcome:
@@ -79,7 +88,9 @@ def _query(key: TemplateKey, api_key: str, base_url: str, timeout: float) -> Out
         return client.template(key.name, version=key.version, label=key.label)
 
 
-def _template(key: TemplateKey, cached: CachedTemplate | None, cache: TemplateCache, outcome: Outcome) -> Template:
+def _template(
+    key: TemplateKey, find_copy: Callable[[], CachedTemplate | None], cache: TemplateCache, outcome: Outcome
+) -> Template:
     from plsync.promptlayer.outcomes import Fetched, Missing, Refused, Unauthorized  # noqa: PLC0415 - loaded by now
 
     if isinstance(outcome, Fetched):
@@ -90,6 +101,7 @@ def _template(key: TemplateKey, cached: CachedTemplate | None, cache: TemplateCa
         raise PromptNotFound(f"PromptLayer has no prompt template {key}: {outcome.reason}")
     if isinstance(outcome, Refused):
         raise PromptError(f"PromptLayer refused to return the prompt template {key}: {outcome.reason}")
+    cached = find_copy()
     if isinstance(outcome, Unauthorized) and cached is None:
         raise AuthenticationError(
             f"PromptLayer refused the API key ({outcome.reason}), and the prompt template {key} was never fetched "

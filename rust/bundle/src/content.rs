@@ -7,6 +7,7 @@ use crate::ids::{Id, Sha};
 use crate::limits;
 use crate::lines::{self, Record, RecordHeader};
 use crate::manifest::{Member, MemberKind};
+use crate::prompt;
 
 /// A compressed member. Its SHA-256 is the one in the manifest.
 pub(crate) struct PackedMember {
@@ -91,6 +92,7 @@ impl Content {
                 if stem != Some(&Sha::of(&self.content).to_string()) {
                     return malformed("a prompt has another name than its SHA-256");
                 }
+                prompt::check(&self.content).or_else(malformed)?;
                 1
             }
         };

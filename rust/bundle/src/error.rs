@@ -37,6 +37,17 @@ pub enum Error {
     /// The bundle is for another recipient.
     #[error("it is for the key {0}")]
     Recipient(KeyId),
+    /// The disk has no room for the private copy of the file.
+    #[error("No space left: its private copy needs {needs} bytes in the inbox, and {free} are free")]
+    Room {
+        /// Bytes of the file.
+        needs: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A passphrase protects the key, and it is another one.
+    #[error("the passphrase is wrong")]
+    Passphrase,
     /// A later version wrote the file.
     #[error("it has format {0}, and this version of plsync reads format 1")]
     Newer(u64),

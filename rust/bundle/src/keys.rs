@@ -9,6 +9,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 use crate::error::{Error, Result};
 use crate::ids::{Hex, KeyId};
+use crate::passphrase::Cost;
 use crate::text;
 
 /// A public key.
@@ -63,8 +64,10 @@ impl fmt::Debug for SecretKey {
 
 /// Algorithms of signature, key derivation and checksum, then salt and limits of the derivation, and then id, key and checksum.
 const SECRET: usize = 6 + 32 + 16 + 8 + 64 + 32;
+/// The offset of the limits of the derivation.
+const LIMITS: usize = 6 + 32;
 /// The offset of the id.
-const SECRET_ID: usize = 6 + 32 + 16;
+const SECRET_ID: usize = LIMITS + 16;
 
 impl SecretKey {
     /// A new key.
@@ -88,20 +91,66 @@ impl SecretKey {
         };
         match &bytes[..6] {
             b"Ed\0\0B2" => {}
-            b"EdScB2" => return key_error("a passphrase protects the secret key; plsync reads keys without one"),
+            b"EdScB2" => return key_error("a passphrase protects the secret key"),
             _ => return key_error("the secret key has an algorithm that plsync does not know"),
         }
-        let secret = &bytes[SECRET_ID..];
-        let (Some(id), Some(pair), checksum) = (secret.first_chunk(), secret[8..].first_chunk(), &secret[72..]) else {
-            return key_error("the secret key is cut short");
-        };
-        let key = SigningKey::from_keypair_bytes(pair).map_err(|_| Error::Key("the secret key is damaged".into()))?;
-        let this = Self { id: KeyId(*id), key };
+        let (this, checksum) = Self::read(&bytes[SECRET_ID..])?;
         // minisign leaves the checksum out where it encrypts nothing.
         if checksum != this.checksum() && checksum != [0; 32] {
             return key_error("the secret key does not match its checksum");
         }
         Ok(this)
+    }
+
+    /// The key of a file of `minisign -G`, which a passphrase protects.
+    ///
+    /// # Errors
+    /// [`Error::Passphrase`] when the passphrase is another one. Else when the file is another one, or damaged.
+    pub fn unlock(file: &str, passphrase: &str) -> Result<Self> {
+        let lines = text::lines(file);
+        let bytes: Option<[u8; SECRET]> = lines.get(1).filter(|_| lines.len() == 2).and_then(|line| text::decode(line));
+        let Some(bytes) = bytes.filter(|bytes| bytes.starts_with(b"EdScB2")) else {
+            return key_error("the file is not a secret key of minisign that a passphrase protects");
+        };
+        let cost = Cost::of(array(&bytes, LIMITS), array(&bytes, LIMITS + 8))?;
+        let mut secret: [u8; SECRET - SECRET_ID] = array(&bytes, SECRET_ID);
+        cost.apply(passphrase, &bytes[6..LIMITS], &mut secret)?;
+        // Another passphrase yields random bytes.
+        match Self::read(&secret) {
+            Ok((this, checksum)) if checksum == this.checksum() => Ok(this),
+            _ => Err(Error::Passphrase),
+        }
+    }
+
+    /// The file of the key, which the passphrase protects, as of `minisign -G`.
+    ///
+    /// # Errors
+    /// When the operating system has no random bytes, or there is no memory for the derivation.
+    pub fn locked_file(&self, passphrase: &str, cost: Cost) -> Result<String> {
+        let Hex(salt) = Hex::<32>::random()?;
+        let mut secret = [0; SECRET - SECRET_ID];
+        secret[..8].copy_from_slice(&self.id.0);
+        secret[8..72].copy_from_slice(&self.key.to_keypair_bytes());
+        secret[72..].copy_from_slice(&self.checksum());
+        cost.apply(passphrase, &salt, &mut secret)?;
+        let (operations, memory) = cost.limits();
+        let bytes = [&b"EdScB2"[..], &salt, &operations.to_le_bytes(), &memory.to_le_bytes(), &secret].concat();
+        Ok(format!(
+            "untrusted comment: minisign encrypted secret key {} of plsync\n{}\n",
+            self.id,
+            text::encode(&bytes)
+        ))
+    }
+
+    /// The key and its checksum.
+    fn read(secret: &[u8]) -> Result<(Self, [u8; 32])> {
+        let (Some(id), Some(pair), Some(checksum)) =
+            (secret.first_chunk(), secret[8..].first_chunk(), secret[72..].first_chunk())
+        else {
+            return key_error("the secret key is cut short");
+        };
+        let key = SigningKey::from_keypair_bytes(pair).map_err(|_| Error::Key("the secret key is damaged".into()))?;
+        Ok((Self { id: KeyId(*id), key }, *checksum))
     }
 
     /// The file of the key, which `minisign -S` reads as well.
@@ -132,6 +181,11 @@ impl SecretKey {
     }
 }
 
+/// Some bytes from a place where they are.
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    std::array::from_fn(|place| bytes[at + place])
+}
+
 fn key_error<T>(reason: &str) -> Result<T> {
     Err(Error::Key(reason.into()))
 }
@@ -146,6 +200,23 @@ mod tests {
         let read = SecretKey::parse(&secret.file()).unwrap();
         assert_eq!(read.public(), secret.public());
         assert_eq!(PublicKey::parse(&secret.public().line()), Some(secret.public()));
+    }
+
+    #[test]
+    fn a_locked_key_opens_with_its_passphrase_alone() {
+        let secret = SecretKey::generate().unwrap();
+        let file = secret.locked_file("correct horse", Cost::new(10).unwrap()).unwrap();
+        assert_eq!(SecretKey::unlock(&file, "correct horse").unwrap().public(), secret.public());
+        assert!(matches!(SecretKey::unlock(&file, "correct horsf"), Err(Error::Passphrase)));
+        assert!(matches!(SecretKey::parse(&file), Err(Error::Key(_))));
+        assert!(matches!(SecretKey::unlock(&secret.file(), "correct horse"), Err(Error::Key(_))));
+        let line = file.lines().nth(1).unwrap();
+        for at in (0..line.len()).step_by(7) {
+            let mut bytes = line.as_bytes().to_vec();
+            bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+            let changed = file.replace(line, std::str::from_utf8(&bytes).unwrap());
+            assert!(SecretKey::unlock(&changed, "correct horse").is_err(), "byte {at}");
+        }
     }
 
     #[test]

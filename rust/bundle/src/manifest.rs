@@ -101,9 +101,15 @@ pub struct Manifest {
     /// The numbers of the exports of these bundles, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_serials: Vec<u64>,
+    /// In a bundle to a hub: the ids of earlier bundles whose records this bundle repeats, as far as the origin waits for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<Sha>,
     /// In a bundle to an origin: which entries of the log it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogSpan>,
+    /// In a bundle to an origin: the set of prompt templates that it has. In a bundle to a hub: the set that the origin keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<Sha>,
     /// The members after the manifest, in order.
     pub members: Vec<Member>,
 }
@@ -205,17 +211,24 @@ impl Manifest {
             return malformed("the manifest has no such part");
         }
         if self.recent.len() > limits::RECENT
+            || self.repeats.len() > limits::RECENT
             || self.recent_serials.len() > self.recent.len()
             || self.place.as_ref().is_some_and(|place| place.ended.len() > limits::ENDED_EPOCHS)
         {
             return malformed("a list in the manifest is too long");
         }
         if (self.kind == Kind::Back) != self.log.is_some()
-            || (self.kind == Kind::Back && (self.place.is_some() || !self.recent.is_empty()))
+            || (self.kind == Kind::Back
+                && (self.place.is_some() || !self.recent.is_empty() || !self.repeats.is_empty()))
         {
             return malformed("the manifest has fields of the other direction");
         }
-        self.check_members()
+        self.check_members()?;
+        let has_prompts = self.members.iter().any(|member| MemberKind::of(&member.name) == Some(MemberKind::Prompt));
+        if self.kind == Kind::Back && has_prompts != self.templates.is_some() {
+            return malformed("the manifest and the members differ in prompt templates");
+        }
+        Ok(())
     }
 
     fn check_members(&self) -> Result<()> {
@@ -267,7 +280,9 @@ impl Manifest {
             place: None,
             recent: Vec::new(),
             recent_serials: Vec::new(),
+            repeats: Vec::new(),
             log: None,
+            templates: None,
             members: Vec::new(),
         })
     }

@@ -75,6 +75,15 @@ impl<'t> Claim<'t> {
         Ok(Self { peer, comment, signed })
     }
 
+    /// Checks that the free bytes of a disk are enough for the copy.
+    ///
+    /// # Errors
+    /// [`Error::Room`] when it has not.
+    pub fn fits(&self, free: u64) -> Result<()> {
+        let needs = self.comment.size;
+        if needs > free { Err(Error::Room { needs, free }) } else { Ok(()) }
+    }
+
     /// Copies the file from its medium, and checks the copy: a medium may return other bytes the second time. The result reads the
     /// copy alone.
     ///

@@ -10,6 +10,7 @@ use age::stream::{StreamReader, StreamWriter};
 use age::{Decryptor, Encryptor, x25519};
 
 use crate::error::{Error, Result, malformed};
+use crate::passphrase::{self, Cost};
 use crate::{limits, text};
 
 /// The public half: who can decrypt.
@@ -68,6 +69,22 @@ impl Identity {
     /// The file of the identity, which `age -d -i` reads as well.
     pub fn file(&self) -> String {
         format!("# public key: {}\n{}\n", self.recipient().line(), self.0.to_string().expose_secret())
+    }
+
+    /// The file of the identity, which the passphrase protects, as of `age -p -a`.
+    ///
+    /// # Errors
+    /// When the operating system has no random bytes.
+    pub fn locked_file(&self, passphrase: &str, cost: Cost) -> Result<String> {
+        passphrase::encrypt(&self.file(), passphrase, cost)
+    }
+
+    /// The identity of a file that a passphrase protects.
+    ///
+    /// # Errors
+    /// [`Error::Passphrase`] when the passphrase is another one. Else when the file has another form.
+    pub fn unlock(file: &str, passphrase: &str) -> Result<Self> {
+        Self::parse(&passphrase::decrypt(file, passphrase)?)
     }
 
     /// The public half.

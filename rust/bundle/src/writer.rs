@@ -11,6 +11,7 @@ use crate::keys::SecretKey;
 use crate::lines::{self, Entry, FollowUp, Record};
 use crate::manifest::{Manifest, Member, MemberKind, NAME};
 use crate::member::{Draft, Packed};
+use crate::prompt;
 use crate::seal::{Output, Recipient};
 use crate::signature::{self, Digests, Hashing};
 use crate::{limits, tar};
@@ -140,10 +141,12 @@ impl Writer {
     /// Adds a prompt template, after all entries of the log. `content` is its JSON. Templates are in the order of their SHA-256.
     ///
     /// # Errors
-    /// [`Error::Unfit`] when the template is too large; the bundle is then as before. Else when the scratch file cannot be written.
+    /// [`Error::Unfit`] when the template does not fit the format; the bundle is then as before. Else when the scratch file cannot be
+    /// written.
     pub fn prompt(&mut self, content: &[u8]) -> Result<()> {
-        if content.is_empty() || content.len() > limits::MEMBER {
-            return Err(Error::Unfit("a prompt template is too large"));
+        prompt::check(content).map_err(Error::Unfit)?;
+        if self.is_full() {
+            return Err(Error::Unfit("the bundle has no room for a further member"));
         }
         self.end_member()?;
         self.kind = MemberKind::Prompt;

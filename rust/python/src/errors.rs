@@ -43,6 +43,7 @@ fn advice_for_bundle(error: &plsync_bundle::Error) -> &'static str {
         Error::Altered { .. } => "; copy it again, or export again: no record is lost",
         Error::Role(_) => "; `plsync keys list` lists the roles",
         Error::Recipient(_) => "; import it at that machine",
+        Error::Room { .. } => "; make room on that disk, and import it again",
         Error::Newer(_) => "; upgrade plsync here",
         Error::Malformed(_) | Error::Decrypt(_) => "; export again, with the newest plsync: no record is lost",
         _ => "",

@@ -32,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use crate::bundle::import::{SignedBundle, open_bundle};
     #[pymodule_export]
-    use crate::bundle::keys::{generate_keys, make_card, read_card};
+    use crate::bundle::keys::{generate_keys, lock_keys, make_card, read_card, unlock_identity, unlock_signing_key};
     #[pymodule_export]
     use crate::bundle::pack::pack_records;
     #[pymodule_export]

@@ -76,6 +76,6 @@ fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8], thing: &str) -> Result<T> {
 }
 
 /// Checks that a body is one line of JSON that every reader accepts.
-fn check_body<'a>(body: &'a [u8], most: usize, member: impl FnMut(&'a [u8], &'a [u8])) -> Fit {
+pub(crate) fn check_body<'a>(body: &'a [u8], most: usize, member: impl FnMut(&'a [u8], &'a [u8])) -> Fit {
     if body.len() > most { Err("a body is too large") } else { scan(body, member) }
 }

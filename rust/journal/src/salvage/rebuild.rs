@@ -222,8 +222,11 @@ fn write(
         report.callbacks += copy_callbacks(change, found, old, seq, &row)?;
     }
     if row.is_pruned() && !row.is_forgotten() {
-        let counter =
-            if row.state == State::Acked { &mut change.counts.pruned_acked } else { &mut change.counts.pruned_unsent };
+        let counter = if row.state == State::Acked || row.custody().is_some() {
+            &mut change.counts.pruned_acked
+        } else {
+            &mut change.counts.pruned_unsent
+        };
         *counter += 1;
     }
     // The label of the call's end follows from the row, whose end may have changed.

@@ -42,8 +42,12 @@ struct Envelope {
     place: Option<StatedPlace>,
     /// Earlier bundles, each with the number of its export.
     recent: Vec<([u8; 32], u64)>,
+    /// Earlier bundles whose records this bundle repeats.
+    repeats: Vec<[u8; 32]>,
     /// Which entries of the log follow: epoch, number and chain hash of the entry before.
     log: Option<([u8; 16], u64, [u8; 16])>,
+    /// The set of prompt templates that the bundle has, or that the origin keeps.
+    templates: Option<[u8; 32]>,
 }
 
 #[pyclass(module = "plsync._native", frozen)]
@@ -120,14 +124,16 @@ impl BundleWriter {
         })
     }
 
-    /// Adds the waiting follow-ups for a hub, after all records. Returns the id and the key of each. Of a
-    /// follow-up that does not fit, it returns the record and the reason.
+    /// Adds the waiting follow-ups for a hub, after all records, if they went out in fewer than `limit` exports. Returns the id and the
+    /// key of each. Of a follow-up that does not fit, it returns the record and the reason.
+    #[pyo3(signature = (store, hub, limit = None))]
     #[allow(clippy::type_complexity)] // as the stub has it
     fn followups(
         &self,
         py: Python<'_>,
         store: &Store,
         hub: u32,
+        limit: Option<u8>,
     ) -> PyResult<(Vec<([u8; 32], FollowUpKey)>, Vec<([u8; 16], &'static str)>)> {
         let (mut added, mut left_out, mut after) = (Vec::new(), Vec::new(), None);
         loop {
@@ -137,6 +143,11 @@ impl BundleWriter {
                 let (record, queued_at, number) = (Hex(record.0), followup.queued_at.0, followup.number());
                 let op = op_to_bundle(followup.op);
                 let id = follow_up_id(record, op, queued_at, number, &followup.payload);
+                if let Some(limit) = limit
+                    && store.journal().followup_exports(&id.0).or_raise(py)? >= limit
+                {
+                    continue;
+                }
                 let request = followup.request.map(|request| request.0);
                 let header = FollowUpHeader { id, record, request, op, queued_at, number, payload: 0 };
                 let line = lines::FollowUp { header, payload: &followup.payload };
@@ -172,11 +183,11 @@ impl BundleWriter {
         }
     }
 
-    /// Adds a prompt template, after the log. Returns whether it fits.
-    fn prompt(&self, py: Python<'_>, content: &[u8]) -> PyResult<bool> {
+    /// Adds a prompt template, after the log. Returns why it does not fit.
+    fn template(&self, py: Python<'_>, content: &[u8]) -> PyResult<Option<&'static str>> {
         self.with(py, |writer| match writer.prompt(content) {
-            Err(Error::Unfit(_)) => Ok(false),
-            written => written.map(|()| true),
+            Err(Error::Unfit(reason)) => Ok(Some(reason)),
+            written => written.map(|()| None),
         })
     }
 
@@ -215,8 +226,10 @@ impl BundleWriter {
             });
             let (recent, serials): (Vec<_>, Vec<_>) = envelope.recent.into_iter().unzip();
             (manifest.recent, manifest.recent_serials) = (recent.into_iter().map(Hex).collect(), serials);
+            manifest.repeats = envelope.repeats.into_iter().map(Hex).collect();
             manifest.log =
                 envelope.log.map(|(epoch, after, chain)| LogSpan { epoch: Hex(epoch), after, chain: Hex(chain) });
+            manifest.templates = envelope.templates.map(Hex);
             Ok(SealedBundle { sealed: writer.seal(manifest)?, name: envelope.name, key, recipient })
         };
         let mut guard = self.stage.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -13,7 +13,7 @@ use plsync_journal::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use super::new_file;
 use super::records::import;
@@ -31,8 +31,8 @@ pub(crate) struct SignedBundle {
     checked: Checked,
 }
 
-/// Checks a signature, copies the file into the new file `copy`, and reads it whole. `peers` are name, role and key; `own` are the ids
-/// of this machine's keys, each with its identity for decryption.
+/// Checks a signature, copies the file into the new file `copy`, and reads it whole. `peers` are name, role and key.
+/// `own` has the ids of this machine's keys, each with its identity if the bundle may need it. `free` are the free bytes for the copy.
 #[pyfunction]
 pub(crate) fn open_bundle(
     py: Python<'_>,
@@ -40,7 +40,8 @@ pub(crate) fn open_bundle(
     signature: &str,
     copy: PathBuf,
     peers: Vec<(String, String, String)>,
-    own: Vec<(String, String)>,
+    own: Vec<(String, Option<String>)>,
+    free: u64,
 ) -> PyResult<SignedBundle> {
     handover::require(py)?;
     let invalid = || PyValueError::new_err("a role, a key or an id is malformed");
@@ -60,8 +61,9 @@ pub(crate) fn open_bundle(
     let open = || {
         let ids: Vec<_> = own.iter().map(|(id, _)| *id).collect();
         let claim = Claim::read(signature, &peers, &ids)?;
-        let identity = own.iter().find(|(id, _)| *id == claim.comment.to).map(|(_, file)| Identity::parse(file));
-        let identity = identity.transpose()?;
+        claim.fits(free)?;
+        let file = own.iter().find(|(id, _)| *id == claim.comment.to).and_then(|(_, file)| file.as_ref());
+        let identity = file.map(|file| Identity::parse(file)).transpose()?;
         let mut medium = plsync_journal::open(&path, Access::ReadAny).map_err(into_io)?;
         let copy = new_file(&copy)?;
         let mut verified = claim.admit(&mut medium, copy)?;
@@ -96,12 +98,13 @@ impl SignedBundle {
         fields.set_item("bytes", comment.size)?;
         fields.set_item("encrypted", self.checked.is_encrypted)?;
         fields.set_item("created_at_ms", self.checked.manifest.created_at)?;
-        for (name, kind) in
-            [("records", MemberKind::Records), ("followups", MemberKind::Followups), ("entries", MemberKind::Log)]
-        {
-            let members =
-                self.checked.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(kind));
-            fields.set_item(name, members.map(|member| member.items).sum::<u64>())?;
+        for (name, kind) in [
+            ("records", MemberKind::Records),
+            ("followups", MemberKind::Followups),
+            ("entries", MemberKind::Log),
+            ("templates", MemberKind::Prompt),
+        ] {
+            fields.set_item(name, self.items(kind))?;
         }
         Ok(fields)
     }
@@ -158,6 +161,7 @@ impl SignedBundle {
                 ..Place::default()
             }),
             recent: manifest.recent.iter().map(|id| id.0).zip(serials).collect(),
+            repeats: manifest.repeats.iter().map(|id| id.0).collect(),
         };
         py.detach(|| store.journal().arrive(&arrival)).or_raise(py)
     }
@@ -183,21 +187,39 @@ impl SignedBundle {
         Ok(fields)
     }
 
-    /// The prompt templates, as JSON.
-    fn prompts(&self, py: Python<'_>) -> PyResult<Vec<Vec<u8>>> {
-        let mut found = Vec::new();
-        let read = || {
-            self.each_member(MemberKind::Prompt, |member| {
-                found.push(member.content.clone());
-                Ok(())
+    /// The set of prompt templates that the bundle has, or that its origin keeps.
+    fn template_set(&self) -> Option<[u8; 32]> {
+        self.checked.manifest.templates.map(|digest| digest.0)
+    }
+
+    /// The epoch of the log, and the number of its last entry; None in a bundle to a hub.
+    fn log_end(&self) -> Option<([u8; 16], u64)> {
+        let log = self.checked.manifest.log?;
+        Some((log.epoch.0, log.after + self.items(MemberKind::Log)))
+    }
+
+    /// Calls `each` with each prompt template, as JSON.
+    fn each_template(&self, py: Python<'_>, each: &Bound<'_, PyAny>) -> PyResult<()> {
+        let mut failed = None;
+        let read = self.each_member(MemberKind::Prompt, |member| {
+            each.call1((PyBytes::new(py, &member.content),)).map(drop).map_err(|error| {
+                failed = Some(error);
+                Error::Unfit("the caller failed")
             })
-        };
-        py.detach(read).map_err(|error: Error| bundle_to_python(py, &error))?;
-        Ok(found)
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => read.map_err(|error| bundle_to_python(py, &error)),
+        }
     }
 }
 
 impl SignedBundle {
+    fn items(&self, kind: MemberKind) -> u64 {
+        let members = self.checked.manifest.members.iter().filter(|member| MemberKind::of(&member.name) == Some(kind));
+        members.map(|member| member.items).sum()
+    }
+
     fn each_member(&self, kind: MemberKind, mut work: impl FnMut(&Content) -> Result<(), Error>) -> Result<(), Error> {
         if !self.checked.manifest.members.iter().any(|member| MemberKind::of(&member.name) == Some(kind)) {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Key files and cards, as text.
 
-use plsync_bundle::{Card, Error, Identity, SecretKey};
+use plsync_bundle::{Card, Cost, Error, Identity, SecretKey};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -13,6 +13,45 @@ pub(crate) fn generate_keys(py: Python<'_>) -> PyResult<(String, String)> {
     handover::require(py)?;
     let key = SecretKey::generate().map_err(|error| bundle_to_python(py, &error))?;
     Ok((key.file(), Identity::generate().file()))
+}
+
+/// The files of keys, which a passphrase protects from now on. `log_n` is the binary logarithm of scrypt's cost.
+#[pyfunction]
+#[pyo3(signature = (signing_key, identity, passphrase, *, log_n = Cost::USUAL))]
+pub(crate) fn lock_keys(
+    py: Python<'_>,
+    signing_key: &str,
+    identity: &str,
+    passphrase: &str,
+    log_n: u8,
+) -> PyResult<(String, String)> {
+    handover::require(py)?;
+    let lock = || {
+        let (key, identity, cost) = (SecretKey::parse(signing_key)?, Identity::parse(identity)?, Cost::new(log_n)?);
+        Ok((key.locked_file(passphrase, cost)?, identity.locked_file(passphrase, cost)?))
+    };
+    py.detach(lock).map_err(|error: Error| bundle_to_python(py, &error))
+}
+
+/// The file of a signing key without a passphrase, from a file with one; None for a wrong passphrase.
+#[pyfunction]
+pub(crate) fn unlock_signing_key(py: Python<'_>, file: &str, passphrase: &str) -> PyResult<Option<String>> {
+    handover::require(py)?;
+    opened(py, py.detach(|| SecretKey::unlock(file, passphrase)).map(|key| key.file()))
+}
+
+/// The file of an identity without a passphrase, from a file with one; None for a wrong passphrase.
+#[pyfunction]
+pub(crate) fn unlock_identity(py: Python<'_>, file: &str, passphrase: &str) -> PyResult<Option<String>> {
+    handover::require(py)?;
+    opened(py, py.detach(|| Identity::unlock(file, passphrase)).map(|identity| identity.file()))
+}
+
+fn opened(py: Python<'_>, file: Result<String, Error>) -> PyResult<Option<String>> {
+    match file {
+        Err(Error::Passphrase) => Ok(None),
+        other => other.map(Some).map_err(|error| bundle_to_python(py, &error)),
+    }
 }
 
 /// The card of keys, by their files. `replaced` is the file of the signing key before.

@@ -79,7 +79,8 @@ struct Part {
 /// Returns a writer for each part, the number of calls that have not ended, and why records do not fit. The last number is of the records
 /// that earlier bundles carried.
 #[pyfunction]
-#[pyo3(signature = (store, hub, choice, scratch, split_size, *, hide = None, on_progress = None))]
+#[allow(clippy::too_many_arguments)] // as the stub has it
+#[pyo3(signature = (store, hub, choice, scratch, split_size, *, exports = Vec::new(), hide = None, on_progress = None))]
 pub(crate) fn pack_records(
     py: Python<'_>,
     store: &Store,
@@ -87,12 +88,13 @@ pub(crate) fn pack_records(
     choice: &str,
     scratch: PathBuf,
     split_size: u64,
+    exports: Vec<u64>,
     hide: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>, u64)> {
     handover::require(py)?;
     let (journal, choice) = (store.journal(), choice_of(choice)?);
-    let selected = py.detach(|| journal.carriable(HubNumber(hub), choice)).or_raise(py)?;
+    let selected = py.detach(|| journal.carriable(HubNumber(hub), choice, &exports)).or_raise(py)?;
     let packing = Packing {
         journal,
         // Parts end between units.

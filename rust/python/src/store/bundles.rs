@@ -51,7 +51,7 @@ impl Store {
     #[allow(clippy::type_complexity)] // as the stub has it
     fn carriable(&self, py: Python<'_>, hub: u32, choice: &str) -> PyResult<(Vec<(u64, bool, u32, bool)>, u64)> {
         let choice = choice_of(choice)?;
-        let found = py.detach(|| self.journal().carriable(HubNumber(hub), choice)).or_raise(py)?;
+        let found = py.detach(|| self.journal().carriable(HubNumber(hub), choice, &[])).or_raise(py)?;
         let records = found.records.into_iter();
         Ok((records.map(|record| (record.seq.0, record.doubt, record.round, record.is_again)).collect(), found.running))
     }
@@ -76,8 +76,21 @@ impl Store {
         .or_raise(py)
     }
 
-    fn bundle_written(&self, py: Python<'_>, id: BundleId) -> PyResult<()> {
-        py.detach(|| self.journal().bundle_written(&id)).or_raise(py)
+    fn bundle_written(&self, py: Python<'_>, id: BundleId, followups: Vec<FollowUpId>) -> PyResult<()> {
+        py.detach(|| {
+            self.journal().bundle_written(&id)?;
+            self.journal().count_followups(&followups)
+        })
+        .or_raise(py)
+    }
+
+    fn repeat(&self, py: Python<'_>) -> PyResult<Option<u8>> {
+        py.detach(|| self.journal().repeat()).or_raise(py)
+    }
+
+    #[pyo3(signature = (repeat))]
+    fn set_repeat(&self, py: Python<'_>, repeat: Option<u8>) -> PyResult<()> {
+        py.detach(|| self.journal().set_repeat(repeat)).or_raise(py)
     }
 
     fn bundle_failed(&self, py: Python<'_>, id: BundleId) -> PyResult<()> {
@@ -176,7 +189,8 @@ pub(crate) fn choice_of(name: &str) -> PyResult<Choice> {
         "unreceived" => Ok(Choice::Unreceived),
         "new" => Ok(Choice::New),
         "again" => Ok(Choice::Again),
-        _ => Err(PyValueError::new_err("a choice is unreceived, new or again")),
+        "exported" => Ok(Choice::Exported),
+        _ => Err(PyValueError::new_err("a choice is unreceived, new, again or exported")),
     }
 }
 
@@ -225,10 +239,11 @@ impl Report for Arrived {
 
 impl Report for Hole {
     fn to_dict(self, py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
-        let Self { serial, id } = self;
+        let Self { serial, id, is_repeated } = self;
         let dict = PyDict::new(py);
         dict.set_item("serial", serial)?;
         dict.set_item("id", bytes(&id))?;
+        dict.set_item("is_repeated", is_repeated)?;
         Ok(dict)
     }
 }

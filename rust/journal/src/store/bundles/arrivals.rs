@@ -29,6 +29,8 @@ pub struct Arrival {
     pub place: Option<Place>,
     /// Earlier bundles of the origin, each with the number of its export.
     pub recent: Vec<(BundleId, u64)>,
+    /// Earlier bundles whose records this bundle repeats, as far as the origin waits for them.
+    pub repeats: Vec<BundleId>,
 }
 
 /// A bundle that has not arrived.
@@ -38,6 +40,8 @@ pub struct Hole {
     pub serial: u64,
     /// Its id.
     pub id: BundleId,
+    /// Whether a later bundle, which has arrived, repeats its records.
+    pub is_repeated: bool,
 }
 
 impl Store {
@@ -65,8 +69,15 @@ impl Store {
                 trees.returns.delete(txn, &id_key(HOLE, &arrival.id))?;
                 for (id, serial) in &arrival.recent {
                     if arrived::get(txn, trees, id)?.is_none() {
-                        let key = id_key(HOLE, id);
-                        trees.returns.put(txn, &key, &with_seal(&key, serial.to_le_bytes().to_vec()))?;
+                        let known = hole(txn, trees, id)?;
+                        let is_repeated = known.is_some_and(|known| known.is_repeated) || arrival.repeats.contains(id);
+                        put_hole(txn, trees, &Hole { serial: *serial, id: *id, is_repeated })?;
+                    }
+                }
+                // An export may repeat bundles that are no longer among the recent ones.
+                for id in &arrival.repeats {
+                    if let Some(known) = hole(txn, trees, id)? {
+                        put_hole(txn, trees, &Hole { is_repeated: true, ..known })?;
                     }
                 }
                 Ok(())
@@ -104,9 +115,7 @@ impl Store {
             let mut found = Vec::new();
             for entry in trees.returns.prefix_iter(txn, &[HOLE])? {
                 let (key, stored) = entry?;
-                let serial = without_seal(key, stored).and_then(|value| value.try_into().ok());
-                let id = key.get(1..).and_then(|id| id.try_into().ok());
-                found.extend(id.zip(serial).map(|(id, serial)| Hole { serial: u64::from_le_bytes(serial), id }));
+                found.extend(read_hole(key, stored));
             }
             found.sort_unstable();
             Ok(found)
@@ -137,6 +146,27 @@ impl Store {
             })?;
         }
     }
+}
+
+fn hole(txn: &RoTxn, trees: &Trees, id: &BundleId) -> Result<Option<Hole>> {
+    let key = id_key(HOLE, id);
+    Ok(trees.returns.get(txn, &key)?.and_then(|stored| read_hole(&key, stored)))
+}
+
+/// serial u64 | 1 if a later bundle repeats the records, else nothing.
+fn read_hole(key: &[u8], stored: &[u8]) -> Option<Hole> {
+    let (serial, rest) = without_seal(key, stored)?.split_first_chunk()?;
+    let id = key.get(1..)?.try_into().ok()?;
+    Some(Hole { serial: u64::from_le_bytes(*serial), id, is_repeated: !rest.is_empty() })
+}
+
+fn put_hole(txn: &mut RwTxn, trees: &Trees, hole: &Hole) -> Result<()> {
+    let mut value = hole.serial.to_le_bytes().to_vec();
+    if hole.is_repeated {
+        value.push(1);
+    }
+    let key = id_key(HOLE, &hole.id);
+    Ok(trees.returns.put(txn, &key, &with_seal(&key, value))?)
 }
 
 /// Whether the origin has read more of the log than this journal has, another log of the same epoch, or a later epoch. A journal without a

@@ -13,8 +13,10 @@ use crate::{Millis, Result, Seq};
 const FIXED: usize = 12;
 /// In an entry: the record may have been sent before a bundle carried it, or by a hub that lost it.
 const DOUBT: u32 = 1 << 31;
-/// hub u32 | received u8 | at u64.
+/// hub u32 | received in the lowest bit, and twice the exports, u8 | at u64.
 const HUB: usize = 13;
+/// Exports are counted up to this number.
+pub(crate) const MOST_EXPORTS: u8 = 127;
 
 /// A hub that got a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Given {
     pub(crate) hub: HubNumber,
     /// Whether the hub has confirmed a bundle that has the record.
     pub(crate) is_received: bool,
+    /// In how many exports the record went to the hub, where no file comes back. Else 0.
+    pub(crate) exports: u8,
     pub(crate) at: Millis,
 }
 
@@ -54,8 +58,26 @@ impl CarriedEntry {
 
     /// Notes that a bundle carries the record to a hub, to which it belongs from now on.
     pub(super) fn assign(&mut self, hub: HubNumber, at: Millis) {
+        let exports = self.exports(hub);
         self.given.retain(|given| given.hub != hub);
-        self.given.push(Given { hub, is_received: false, at });
+        self.given.push(Given { hub, is_received: false, exports, at });
+    }
+
+    /// In how many exports the record went to a hub.
+    pub(crate) fn exports(&self, hub: HubNumber) -> u8 {
+        self.given.iter().find(|given| given.hub == hub).map_or(0, |given| given.exports)
+    }
+
+    /// Whether the record went out in this many exports to the hub that got it last.
+    pub(crate) fn went_out(&self, exports: u8) -> bool {
+        self.given.last().is_some_and(|given| given.exports >= exports)
+    }
+
+    /// Counts an export to a hub.
+    pub(super) fn count_export(&mut self, hub: HubNumber) {
+        if let Some(given) = self.given.iter_mut().find(|given| given.hub == hub) {
+            given.exports = MOST_EXPORTS.min(given.exports + 1);
+        }
     }
 
     /// Notes whether a hub has received the record. Returns whether that is new.
@@ -69,9 +91,9 @@ impl CarriedEntry {
         let doubt = if self.is_doubtful { DOUBT } else { 0 };
         bytes.extend_from_slice(&(self.round | doubt).to_le_bytes());
         bytes.extend_from_slice(&self.since.to_le_bytes());
-        for Given { hub, is_received, at } in &self.given {
+        for Given { hub, is_received, exports, at } in &self.given {
             bytes.extend_from_slice(&hub.0.to_le_bytes());
-            bytes.push(u8::from(*is_received));
+            bytes.push(u8::from(*is_received) | (exports << 1));
             bytes.extend_from_slice(&at.0.to_le_bytes());
         }
         bytes
@@ -86,7 +108,8 @@ impl CarriedEntry {
         }
         let given = given.chunks_exact(HUB).map(|given| Given {
             hub: HubNumber(u32::from_le_bytes(array(given, 0))),
-            is_received: given[4] != 0,
+            is_received: given[4] & 1 != 0,
+            exports: given[4] >> 1,
             at: Millis(u64::from_le_bytes(array(given, 5))),
         });
         let (round, since) = (u32::from_le_bytes(array(fixed, 0)), u64::from_le_bytes(array(fixed, 4)));
@@ -128,7 +151,7 @@ pub(crate) fn start_round(txn: &mut RwTxn, trees: &Trees, seq: Seq, since: u64) 
 /// Makes a record's earlier bundles count no longer.
 pub(super) fn renew(entry: &mut CarriedEntry, since: u64) {
     entry.since = since;
-    entry.given.iter_mut().for_each(|given| given.is_received = false);
+    entry.given.iter_mut().for_each(|given| (given.is_received, given.exports) = (false, 0));
 }
 
 #[cfg(test)]
@@ -142,7 +165,9 @@ mod tests {
         entry.assign(HubNumber(2), Millis(6));
         assert!(entry.receive(HubNumber(1), true));
         assert!(!entry.receive(HubNumber(1), true));
+        (0..200).for_each(|_| entry.count_export(HubNumber(1)));
         entry.assign(HubNumber(1), Millis(7));
+        assert_eq!((entry.exports(HubNumber(1)), entry.exports(HubNumber(2))), (MOST_EXPORTS, 0));
         assert_eq!((entry.owner(), entry.given.len()), (Some(HubNumber(1)), 2));
         assert!(!entry.given[1].is_received);
         let stored = with_seal(b"key", entry.encode());

@@ -1,7 +1,10 @@
 //! Which records go into a bundle. Receipts decide, so a lost medium costs the bytes of the next export.
 
-use super::carried::{self, CarriedEntry};
 use super::hubs::HubNumber;
+use super::{
+    carried::{self, CarriedEntry},
+    one_way, written,
+};
 use crate::state::{CallEnd, State};
 use crate::store::Store;
 use crate::store::db::trees::{GROWING, tail_seq};
@@ -22,6 +25,8 @@ pub enum Choice {
     New,
     /// Also records that the hub has received, or that belong to another hub.
     Again,
+    /// The records of earlier exports, as far as they belong to the hub.
+    Exported,
 }
 
 /// A record that goes into a bundle.
@@ -47,9 +52,14 @@ pub struct Carriables {
 }
 
 impl Store {
-    /// The records that go into a bundle for a hub.
-    pub fn carriable(&self, hub: HubNumber, choice: Choice) -> Result<Carriables> {
+    /// The records that go into a bundle for a hub. For [`Choice::Exported`], `exports` are the numbers of earlier exports.
+    pub fn carriable(&self, hub: HubNumber, choice: Choice, exports: &[u64]) -> Result<Carriables> {
         let (found, is_counted) = self.db().read(|txn, trees| {
+            let only = match choice {
+                Choice::Exported => Some(written::ranges_of(txn, trees, hub, exports)?),
+                _ => None,
+            };
+            let which = Which { hub, choice, repeat: one_way::setting(txn, trees)?.map(|setting| setting.repeat) };
             let mut seqs = parked_records(txn, trees, State::InDoubt)?;
             for entry in trees.outbox.iter(txn)? {
                 seqs.push(tail_seq(entry?.0)?);
@@ -72,7 +82,9 @@ impl Store {
                 let row = row_of(seq, rows.value(seq)?)?;
                 let entry = carried::of(seq, given.value(seq)?);
                 counted.count_custody(&row);
-                records.extend(carriable(seq, &row, &entry, hub, choice));
+                if only.as_ref().is_none_or(|ranges| is_in(ranges, seq)) {
+                    records.extend(carriable(seq, &row, &entry, which));
+                }
                 self.db().trimmer.release_if_due(txn, trees);
             }
             let counts = Counts::load(txn, trees)?;
@@ -102,8 +114,24 @@ impl Store {
     }
 }
 
-/// How a record goes into a bundle for a hub; `None` when it stays.
-fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, hub: HubNumber, choice: Choice) -> Option<Carriable> {
+/// Which records go into a bundle.
+#[derive(Clone, Copy)]
+struct Which {
+    hub: HubNumber,
+    choice: Choice,
+    /// In how many exports each record goes out, if no file comes back.
+    repeat: Option<u8>,
+}
+
+/// Whether one of some ranges in order has a record.
+fn is_in(ranges: &[(Seq, Seq)], seq: Seq) -> bool {
+    let next = ranges.partition_point(|(first, _)| *first <= seq);
+    ranges[..next].iter().rev().take(1).any(|(_, last)| seq <= *last)
+}
+
+/// How a record goes into a bundle; `None` when it stays.
+fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, which: Which) -> Option<Carriable> {
+    let Which { hub, choice, repeat } = which;
     let may_go = match row.state {
         State::Pending => row.ended != CallEnd::No,
         State::InDoubt => true,
@@ -115,8 +143,11 @@ fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, hub: HubNumber, cho
     let custody = row.custody();
     let is_theirs = entry.owner().is_none_or(|owner| owner == hub);
     let goes = match choice {
-        Choice::Unreceived => is_theirs && !entry.is_received(),
+        Choice::Unreceived => {
+            is_theirs && !entry.is_received() && repeat.is_none_or(|repeat| entry.exports(hub) < repeat)
+        }
         Choice::New => is_theirs && custody.is_none(),
+        Choice::Exported => is_theirs,
         Choice::Again => true,
     };
     let may_be_sent = entry.is_doubtful || carried::is_unclear(row, entry);
@@ -165,8 +196,16 @@ mod tests {
         cut_waits(&store, &seqs);
         // Both are ordinary records in doubt now: this journal looks them up, or they go out again and the hub does.
         assert_eq!(store.in_doubt(9, Millis::now()).unwrap().len(), 2);
-        let found = store.carriable(hub, Choice::Unreceived).unwrap().records;
+        let found = store.carriable(hub, Choice::Unreceived, &[]).unwrap().records;
         assert!(found.len() == 2 && found.iter().all(|record| record.doubt));
         assert!(store.check().unwrap().problems.is_empty());
+    }
+
+    #[test]
+    fn a_record_is_in_a_range_or_between_two() {
+        let ranges = [(Seq(2), Seq(4)), (Seq(7), Seq(7))];
+        let found: Vec<u64> = (0..9).filter(|seq| is_in(&ranges, Seq(*seq))).collect();
+        assert_eq!(found, [2, 3, 4, 7]);
+        assert!(!is_in(&[], Seq(1)));
     }
 }

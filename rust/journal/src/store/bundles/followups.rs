@@ -4,9 +4,8 @@ use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
-use super::FollowUpId;
-use super::carried;
 use super::hubs::HubNumber;
+use super::{FollowUpId, carried, one_way};
 use crate::state::{CallEnd, State};
 use crate::store::Store;
 use crate::store::db::trees::{Tree, Trees, tail_seq, with_seal, without_seal};
@@ -167,6 +166,7 @@ fn take(change: &mut Change, followup: &CarriedFollowUp) -> Result<bool> {
 pub(super) fn done(change: &mut Change, id: &FollowUpId) -> Result<bool> {
     let Some(key) = get_key(change.txn, change.trees.hubs, OUT, id)? else { return Ok(false) };
     remove_key(change.txn, change.trees.hubs, OUT, id)?;
+    one_way::forget_followup(change.txn, change.trees, id)?;
     followups::sent::store_sent(change.txn, change.trees, &key, 0, change.now)
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod check;
 mod choice;
 mod followups;
 mod hubs;
+pub(crate) mod one_way;
 mod place;
 pub(crate) mod returns;
 pub(crate) mod salvage;

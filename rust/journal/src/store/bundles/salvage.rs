@@ -7,7 +7,7 @@ use heed::RwTxn;
 use super::arrived::{self, ARRIVED, Arrived};
 use super::carried::{self, CarriedEntry};
 use super::written::{self, WrittenBundle, put_rows, runs};
-use super::{arrivals, followups, returns};
+use super::{arrivals, followups, one_way, returns};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, seq_key, with_seal, without_seal};
 use crate::store::followups::queue::{FollowUpKey, Queue};
@@ -72,6 +72,10 @@ impl SalvagedBundles {
                 if let Some(value) = value {
                     trees.hubs.put(txn, key, &with_seal(key, value))?;
                 }
+            }
+            // The records have other numbers than before.
+            if let Some(setting) = one_way::setting(txn, trees)? {
+                one_way::put(txn, trees, &one_way::OneWay { pruned_to: Seq(0), ..setting })?;
             }
             self.copy_returns(txn, trees, numbers)
         })

@@ -14,7 +14,8 @@ impl Store {
     pub fn take_back(&self) -> Result<u64> {
         let seqs = self.db().read(|txn, trees| {
             let mut seqs = parked_records(txn, trees, State::InDoubt)?;
-            seqs.retain(|seq| load(txn, trees, *seq).is_ok_and(|row| row.custody().is_some()));
+            // A record without content cannot be sent.
+            seqs.retain(|seq| load(txn, trees, *seq).is_ok_and(|row| row.custody().is_some() && !row.is_pruned()));
             Ok(seqs)
         })?;
         for batch in seqs.chunks(BATCH) {

@@ -118,8 +118,14 @@ impl Store {
     /// pending or in doubt -> carried, for the records of a bundle whose file was read back. A record that a sender has leased stays.
     pub fn bundle_written(&self, id: &BundleId) -> Result<()> {
         let Some(mut bundle) = self.db().read(|txn, trees| get(txn, trees, id))? else { return Ok(()) };
+        let is_one_way = self.repeat()?.is_some();
         self.each_batch(&bundle, |change, seqs| {
             for seq in seqs {
+                if is_one_way {
+                    let mut entry = carried::get(change.txn, change.trees, *seq)?;
+                    entry.count_export(bundle.hub);
+                    carried::put(change.txn, change.trees, *seq, &entry)?;
+                }
                 let row = load(change.txn, change.trees, *seq)?;
                 if matches!(row.state, State::Pending | State::InDoubt) {
                     change.update(*seq, |row| row.carry(Custody::Carried))?;
@@ -220,6 +226,25 @@ pub(super) fn all(txn: &RoTxn, trees: &Trees) -> Result<Vec<WrittenBundle>> {
     }
     found.sort_unstable_by_key(|bundle| bundle.number);
     Ok(found)
+}
+
+/// The ranges of the records that exports carried to a hub, in order and without an overlap.
+pub(super) fn ranges_of(txn: &RoTxn, trees: &Trees, hub: HubNumber, exports: &[u64]) -> Result<Vec<(Seq, Seq)>> {
+    let mut ranges = Vec::new();
+    for bundle in all(txn, trees)? {
+        if bundle.hub == hub && exports.contains(&bundle.serial) {
+            ranges.extend(rows(txn, trees, bundle.number)?);
+        }
+    }
+    ranges.sort_unstable();
+    let mut merged: Vec<(Seq, Seq)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match merged.last_mut() {
+            Some((_, end)) if first <= *end => *end = last.max(*end),
+            _ => merged.push((first, last)),
+        }
+    }
+    Ok(merged)
 }
 
 /// The number of the next bundle. Rows of a lost bundle keep their number in use.

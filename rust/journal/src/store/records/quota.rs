@@ -10,8 +10,9 @@ use super::row::StateRow;
 use super::transition::{Change, load};
 use super::{base, body};
 use crate::frame::array;
-use crate::state::{FLAG_PRUNED, State, stored_as_u8};
+use crate::state::{Custody, FLAG_PRUNED, State, stored_as_u8};
 use crate::store::Store;
+use crate::store::bundles::{carried, one_way};
 use crate::store::callbacks::CallbackEntry;
 use crate::store::db::Pace;
 use crate::store::db::trees::{
@@ -194,7 +195,11 @@ impl Store {
             let mut change = Change::begin(txn, trees, Millis::now())?;
             let before = change.counts.clone();
             let mut left = share;
-            let acked = prune_acked(&mut change, &mut left)?;
+            let mut acked = prune_acked(&mut change, &mut left)?;
+            if acked == 0 {
+                // Where no file comes back, they are delivered as far as this journal can know.
+                acked = prune_rested(&mut change, &mut left)?;
+            }
             let takes_unsent = policy == QuotaPolicy::DropOldest && acked == 0;
             let unsent = if takes_unsent { prune_unsent(&mut change, &mut left)? } else { 0 };
             change.counts.pruned_acked += acked;
@@ -267,6 +272,47 @@ fn remove_acked(change: &mut Change, seq: Seq, mut row: StateRow, left: &mut Sha
     remove_content(change, seq, left)?;
     row.flags |= FLAG_PRUNED;
     change.save(seq, &row)
+}
+
+/// Prunes carried records that went out in as many exports as the setting of the journal has.
+fn prune_rested(change: &mut Change, left: &mut Share) -> Result<u64> {
+    let Some(setting) = one_way::setting(change.txn, change.trees)? else { return Ok(0) };
+    let (mut chosen, mut from) = (Vec::new(), None);
+    let (first, last) = (parked_key(State::InDoubt, setting.pruned_to), parked_key(State::InDoubt, Seq::MAX));
+    let range = (Bound::Included(&first[..]), Bound::Included(&last[..]));
+    for entry in change.trees.parked.range(change.txn, &range)? {
+        let seq = tail_seq(entry?.0)?;
+        let row = load(change.txn, change.trees, seq)?;
+        if row.is_pruned() {
+            continue;
+        }
+        if chosen.len() == left.records || row.id.made_at() >= left.before {
+            from.get_or_insert(seq);
+            break;
+        }
+        let rests = row.custody() == Some(Custody::Carried)
+            && carried::get(change.txn, change.trees, seq)?.went_out(setting.repeat)
+            && !is_repeated(change, seq, &row)?;
+        if rests {
+            chosen.push((seq, row));
+        } else {
+            from.get_or_insert(seq);
+        }
+    }
+    let mut pruned = 0;
+    for (seq, row) in chosen {
+        if left.is_used_up() {
+            from = Some(from.map_or(seq, |from| from.min(seq)));
+            break;
+        }
+        remove_acked(change, seq, row, left)?;
+        pruned += 1;
+    }
+    if pruned > 0 {
+        let pruned_to = from.unwrap_or(change.counts.last_seq.next());
+        one_way::put(change.txn, change.trees, &one_way::OneWay { pruned_to, ..setting })?;
+    }
+    Ok(pruned)
 }
 
 /// Whether bodies of other records repeat the start of this root. They are pruned first.

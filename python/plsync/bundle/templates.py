@@ -1,0 +1,18 @@
+"""Prompt templates in a bundle back, for an origin without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+__all__ = ["TemplateSet"]
+
+
+@dataclass(frozen=True)
+class TemplateSet:
+    """The prompt templates of a workspace."""
+
+    digest: bytes
+    """32 bytes, which are others for other templates."""
+    contents: Sequence[bytes]
+    """The JSON of each template, in the order of their SHA-256."""
