@@ -204,10 +204,10 @@ def test_a_reader_that_knows_no_bundles_finds_carried_calls_in_doubt_and_never_d
         assert {record.state for record in journal.records()} == {"carried", "received"}
     found = read_copy(path, tmp_path / "copy")
     for record_id in (carried, received):
-        record = found[bytes.fromhex(record_id)]
-        assert record["state"] == "in_doubt"
+        row = found[bytes.fromhex(record_id)]
+        assert row["state"] == "in_doubt"
         # In the year 9999, and still a date of Python.
-        assert datetime.fromtimestamp(record["not_before"] / 1000, tz=timezone.utc).year == 9999
+        assert datetime.fromtimestamp(row["not_before"] / 1000, tz=timezone.utc).year == 9999
 
 
 def test_the_reader_finds_events_in_the_spool(tmp_path: Path) -> None:

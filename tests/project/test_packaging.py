@@ -84,7 +84,7 @@ def test_a_program_that_records_needs_no_package_but_plsync_and_langchain(tmp_pa
     print(chain.invoke("hi", {"callbacks": [handler]}), handler.failures)
     """
     of_the_command = ["typer", "rich", "pygments", "platformdirs", "shellingham", "markdown_it"]
-    command = [sys.executable, "-c", textwrap.dedent(program), tmp_path / "journal", *of_the_command]
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "journal"), *of_the_command]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["Paris", "0"]
 

@@ -18,7 +18,7 @@ pub(crate) struct Walk<'t> {
     txn: &'t RoTxn<'t>,
     tree: Tree,
     entries: Option<RoRange<'t, Bytes, Bytes>>,
-    /// The entry behind those that were passed on.
+    /// The entry after the last one that the walk returned.
     next: Option<Entry<'t>>,
 }
 

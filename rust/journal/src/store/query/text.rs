@@ -1,7 +1,7 @@
 //! Searches bodies for a text, in any case of its letters, and in any JSON escape of its characters.
 //!
 //! Text and body are compared in Unicode's normal form NFC, with each character in its simple case folding. `Ü` finds `ü`, composed
-//! or not, and `ς` finds `Σ`. No character but `İ` becomes two: `ß` does not find `ss`. A text of ASCII characters is searched byte by
+//! or not, and `ς` finds `Σ`. No character but `İ` becomes two: `ß` does not find `ss`. A search for ASCII goes byte by
 //! byte, except in a body with one of the two letters beyond ASCII that fold to ASCII.
 
 use memchr::memmem::{Finder, find};
