@@ -12,7 +12,7 @@ use crate::lines::check_body;
 /// A template that a hub has fetched from `PromptLayer`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // only the form is read
+#[allow(dead_code, clippy::zero_sized_map_values)] // only the form is read
 struct Prompt {
     name: String,
     /// The requests whose response it was.
