@@ -44,9 +44,9 @@ class Figures:
     """Processor time of an export, for a call."""
     bundle_share: float = 0.134
     """The share of the JSON that a bundle takes."""
-    import_us: float = 40
+    import_us: float = 29
     """Processor time of the import of a bundle at a hub, for a call."""
-    hub_us: float = 192
+    hub_us: float = 159
     """Processor time of ``plsync run --hub`` for a call of many origins."""
 
 
