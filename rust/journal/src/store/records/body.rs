@@ -164,7 +164,7 @@ fn decode_plain(stored: &[u8], body: &mut Vec<u8>, dictionary: &impl Fn(u16) -> 
                 (_, Some(index)) => with_shipped_dictionary(index, data, body)?,
                 (_, None) => {
                     let mut context = context()?;
-                    context.load_dictionary(&dictionary(number)?).map_err(undecoded)?;
+                    context.load_dictionary(&dictionary(number)?).map_err(dictionary::undecoded)?;
                     decompress(&mut context, data, body)?;
                 }
             }
@@ -201,7 +201,7 @@ fn with_shipped_dictionary(index: usize, data: &[u8], body: &mut Vec<u8>) -> Res
             Some(context) => context,
             missing => {
                 let mut made = context()?;
-                made.ref_ddict(dictionary::decoder(index)?).map_err(undecoded)?;
+                made.ref_ddict(dictionary::decoder(index)?).map_err(dictionary::undecoded)?;
                 missing.insert(made)
             }
         };
@@ -214,12 +214,7 @@ fn context() -> Result<DCtx<'static>> {
 }
 
 fn decompress(context: &mut DCtx, data: &[u8], body: &mut Vec<u8>) -> Result<()> {
-    context.decompress(body, data).map(drop).map_err(undecoded)
-}
-
-/// The error for a code of zstd.
-pub(super) fn undecoded(code: usize) -> Error {
-    Error::zstd_memory(code).unwrap_or_else(|| damaged("does not decompress"))
+    context.decompress(body, data).map(drop).map_err(dictionary::undecoded)
 }
 
 /// Whether a stored body is this part of this record.

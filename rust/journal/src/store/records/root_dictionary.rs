@@ -4,8 +4,7 @@ use std::cell::RefCell;
 
 use zstd::zstd_safe::DCtx;
 
-use super::body::undecoded;
-use super::dictionary;
+use super::dictionary::{self, undecoded};
 use crate::{Error, RecordId, Result};
 
 /// A longer dictionary, of a crafted store, is not kept for the next body.
