@@ -44,12 +44,12 @@ pub(crate) fn current() -> &'static [u8] {
     BYTES[usize::from(CURRENT) - 1]
 }
 
-/// The bytes of a shipped dictionary.
 /// The error for a code of zstd.
 pub(super) fn undecoded(code: usize) -> Error {
     Error::zstd_memory(code).unwrap_or_else(|| Error::Corrupt("a stored body does not decompress".into()))
 }
 
+/// The bytes of a shipped dictionary.
 #[cfg(test)]
 pub(crate) fn bytes(number: u16) -> &'static [u8] {
     BYTES[index(number).unwrap()]
