@@ -30,8 +30,12 @@ static FORKING: AtomicUsize = AtomicUsize::new(0);
 /// Whether the fork that made this process gave up waiting for a thread of the parent.
 static POISONED: AtomicBool = AtomicBool::new(false);
 
-/// Descriptors that a forked child closes at once: a lock the child kept would make its dead parent look alive.
-static CLOSED_ON_FORK: [AtomicI32; 1024] = [const { AtomicI32::new(-1) }; 1024];
+/// The most descriptors that a forked child closes. The writer of a journal has two until its process ends.
+const MAX_CLOSED: usize = 1 << 16;
+/// Descriptors plus 1 that a forked child closes at once: a lock that the child kept would make its dead parent look alive. 0 is free.
+static CLOSED_ON_FORK: [AtomicI32; MAX_CLOSED] = [const { AtomicI32::new(0) }; MAX_CLOSED];
+/// The places above were never taken.
+static CLOSED_UNTIL: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// How many guards this thread holds.
@@ -114,8 +118,8 @@ unsafe extern "C" fn after_fork_in_child() {
     WORKING.store(own, Ordering::SeqCst);
     FORKING.store(0, Ordering::SeqCst);
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    for slot in &CLOSED_ON_FORK {
-        let fd = slot.swap(-1, Ordering::Relaxed);
+    for slot in &CLOSED_ON_FORK[..CLOSED_UNTIL.load(Ordering::Relaxed)] {
+        let fd = slot.swap(0, Ordering::Relaxed) - 1;
         if fd >= 0 {
             // SAFETY: close is async-signal-safe, and `fd` was registered by its owner, whose copy in this process is never used
             // again because its generation no longer matches.
@@ -132,8 +136,12 @@ pub(crate) type Slot = Option<usize>;
 pub(crate) fn register(file: &File) -> Slot {
     use std::os::fd::AsRawFd;
     install_handlers();
-    let fd = file.as_raw_fd();
-    CLOSED_ON_FORK.iter().position(|slot| slot.compare_exchange(-1, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok())
+    let fd = file.as_raw_fd() + 1;
+    let is_free = |slot: &AtomicI32| slot.load(Ordering::Relaxed) == 0;
+    let take = |slot: &AtomicI32| slot.compare_exchange(0, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+    let taken = CLOSED_ON_FORK.iter().position(|slot| is_free(slot) && take(slot))?;
+    CLOSED_UNTIL.fetch_max(taken + 1, Ordering::Relaxed);
+    Some(taken)
 }
 
 #[cfg(not(unix))]
@@ -144,7 +152,7 @@ pub(crate) fn register(_file: &File) -> Slot {
 /// Frees a slot before its file is closed in this process.
 pub(crate) fn unregister(slot: Slot) {
     if let Some(slot) = slot {
-        CLOSED_ON_FORK[slot].store(-1, Ordering::Relaxed);
+        CLOSED_ON_FORK[slot].store(0, Ordering::Relaxed);
     }
 }
 
@@ -194,6 +202,25 @@ mod tests {
         // SAFETY: the child is this process's own, and no other thread waits for it.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         libc::WEXITSTATUS(status) == 0
+    }
+
+    #[test]
+    fn a_child_closes_the_files_of_thousands_of_journals() {
+        use std::os::fd::AsRawFd;
+        let (one, last) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        let mut slots: Vec<_> = (0..5000).map(|_| register(&one)).collect();
+        slots.push(register(&last));
+        // SAFETY: the child calls fcntl and ends, both of which are allowed between fork and exec.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: as above; `_exit` has no preconditions.
+            unsafe { libc::_exit(i32::from(libc::fcntl(last.as_raw_fd(), libc::F_GETFD) != -1)) };
+        }
+        let mut status = 0;
+        // SAFETY: the child is this process's own, and no other thread waits for it.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        slots.into_iter().for_each(unregister);
+        assert_eq!(libc::WEXITSTATUS(status), 0);
     }
 
     #[test]
