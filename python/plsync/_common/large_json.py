@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Any, Final
 
 import orjson
@@ -14,6 +16,19 @@ _BUFFER: Final = 12
 # A character of a string takes up to four bytes. A value takes up to this many bytes more, in a list or a dict.
 _STRINGS: Final = 4
 _VALUE: Final = 100
+# orjson, and Python under it, take memory in blocks of up to a megabyte.
+_BLOCKS: Final = 8 << 20
+
+
+@functools.cache
+def _is_limited() -> bool:
+    """Whether the process has a limit of memory. Without one, a small allocation does not fail."""
+    if sys.platform == "win32":
+        return False
+    import resource  # noqa: PLC0415 - Windows has no such module
+
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return any(limit != resource.RLIM_INFINITY for limit in limits)
 
 
 def loads(data: bytes | str) -> Any:
@@ -26,10 +41,10 @@ def loads(data: bytes | str) -> Any:
         orjson.JSONDecodeError: ``data`` is not JSON.
         MemoryError: the process has no memory for the values.
     """
-    if len(data) > _LARGE:
+    if len(data) > _LARGE or _is_limited():
         values = data.count(b",") if isinstance(data, bytes) else data.count(",")
         # Nothing writes to these bytes, so the process never has them in its resident memory.
-        _ = bytes(_BUFFER * len(data)), bytes(_STRINGS * len(data) + _VALUE * values)
+        _ = bytes(_BUFFER * len(data)), bytes(_STRINGS * len(data) + _VALUE * values + _BLOCKS)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
