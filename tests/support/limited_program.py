@@ -50,7 +50,7 @@ class Program:
     def check(self) -> None:
         problems = self.opened().check().problems
         # Without rights the check reports the files that it cannot read.
-        assert self.lacks_rights or problems == []
+        assert self.lacks_rights or problems == [], problems
 
     def compact(self) -> None:
         self.opened().compact()

@@ -12,7 +12,7 @@ __all__ = ["dumps", "loads"]
 
 _LARGE: Final = 1 << 18
 # orjson parses in a buffer of this many times the bytes of the JSON.
-_BUFFER: Final = 12
+_BUFFER: Final = 13
 # A character of a string takes up to four bytes. A value takes up to this many bytes more, in a list or a dict.
 _STRINGS: Final = 4
 _VALUE: Final = 100
@@ -31,6 +31,16 @@ def _is_limited() -> bool:
     return any(limit != resource.RLIM_INFINITY for limit in limits)
 
 
+def _try_memory(*sizes: int) -> None:
+    """Allocate these numbers of bytes at once. The return frees them, so that orjson finds them free.
+
+    Raises:
+        MemoryError: the process has no such memory.
+    """
+    # Nothing writes to these bytes, so the process never has them in its resident memory.
+    _ = [bytes(size) for size in sizes]
+
+
 def loads(data: bytes | str) -> Any:
     """Parse JSON.
 
@@ -43,8 +53,7 @@ def loads(data: bytes | str) -> Any:
     """
     if len(data) > _LARGE or _is_limited():
         values = data.count(b",") if isinstance(data, bytes) else data.count(",")
-        # Nothing writes to these bytes, so the process never has them in its resident memory.
-        _ = bytes(_BUFFER * len(data)), bytes(_STRINGS * len(data) + _VALUE * values + _BLOCKS)
+        _try_memory(_BUFFER * len(data), _STRINGS * len(data) + _VALUE * values + _BLOCKS)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
