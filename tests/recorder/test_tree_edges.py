@@ -24,7 +24,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from plsync import Journal, PromptLayerCallbackHandler
-from tests.support.trees import Node, agent_model, graph, needs_task_context, tool_call, trees
+from tests.support.trees import Node, agent_model, both, graph, in_loop, in_thread, needs_task_context, tool_call, trees
 
 QUESTION: Any = {"messages": [("user", "How warm is Paris?")]}
 CALL = "FakeListChatModel"
@@ -45,17 +45,7 @@ def recorded(handler: PromptLayerCallbackHandler, tmp_path: Path) -> Iterator[Ca
     yield read
 
 
-def in_thread(app: Any, sent: Any, config: Any) -> Any:
-    return app.invoke(sent, config)
-
-
-def in_loop(app: Any, sent: Any, config: Any) -> Any:
-    """LangGraph runs plain nodes of an asynchronous graph in threads."""
-    return asyncio.run(app.ainvoke(sent, config))
-
-
 everywhere = pytest.mark.parametrize("call", [in_thread, in_loop])
-both = pytest.mark.parametrize("call", [in_thread, pytest.param(in_loop, marks=needs_task_context)])
 
 
 def paris() -> FakeListChatModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, interrupt
 
 from plsync import Journal, PromptLayerCallbackHandler
-from tests.support.trees import Node, agent_model, graph, needs_task_context, tool_call, trees
+from tests.support.trees import Node, agent_model, both, graph, tool_call, trees
 
 QUESTION: Any = {"messages": [("user", "Delete it.")]}
 
@@ -36,17 +35,6 @@ def recorded(handler: PromptLayerCallbackHandler, tmp_path: Path) -> Any:
             return trees(journal)
 
     return read
-
-
-def in_thread(app: Any, sent: Any, config: Any) -> Any:
-    return app.invoke(sent, config)
-
-
-def in_loop(app: Any, sent: Any, config: Any) -> Any:
-    return asyncio.run(app.ainvoke(sent, config))
-
-
-both = pytest.mark.parametrize("call", [in_thread, pytest.param(in_loop, marks=needs_task_context)])
 
 
 def config_of(handler: PromptLayerCallbackHandler, thread: str = "t1") -> RunnableConfig:

@@ -22,7 +22,7 @@ from langgraph.graph import START, StateGraph
 from langgraph.types import RetryPolicy, Send
 
 from plsync import Journal, PromptLayerCallbackHandler
-from tests.support.trees import Node, agent_model, graph, needs_task_context, tool_call, trees
+from tests.support.trees import Node, agent_model, both, graph, in_loop, needs_task_context, tool_call, trees
 
 QUESTION: Any = {"messages": [("user", "The capital?")]}
 CALL = "FakeListChatModel"
@@ -44,17 +44,6 @@ def recorded(handler: PromptLayerCallbackHandler, tmp_path: Path) -> Any:
         return found
 
     return read
-
-
-def in_thread(app: Any, sent: Any, config: Any) -> Any:
-    return app.invoke(sent, config)
-
-
-def in_loop(app: Any, sent: Any, config: Any) -> Any:
-    return asyncio.run(app.ainvoke(sent, config))
-
-
-both = pytest.mark.parametrize("call", [in_thread, pytest.param(in_loop, marks=needs_task_context)])
 
 
 def paris(**settings: Any) -> FakeListChatModel:

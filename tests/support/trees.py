@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,18 @@ needs_task_context: Final = pytest.mark.skipif(
     sys.version_info < (3, 11),
     reason="before Python 3.11 a run in an asynchronous node of LangGraph needs the config",
 )
+
+
+def in_thread(app: Any, sent: Any, config: Any) -> Any:
+    return app.invoke(sent, config)
+
+
+def in_loop(app: Any, sent: Any, config: Any) -> Any:
+    """LangGraph runs plain nodes of an asynchronous graph in threads."""
+    return asyncio.run(app.ainvoke(sent, config))
+
+
+both: Final = pytest.mark.parametrize("call", [in_thread, pytest.param(in_loop, marks=needs_task_context)])
 
 
 class FakeAgentModel(BaseChatModel):
