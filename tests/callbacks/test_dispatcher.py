@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from plsync.errors import JournalError, SinkUnavailable
 from plsync.journal import Journal
 from plsync.journal.callbacks import LEASE, CallbackQueue
 from plsync.journal.record import Record
+from tests.support import programs
 from tests.support.calls import AT, wait_until
 from tests.support.spooling import SpoolWriter
 
@@ -194,7 +194,7 @@ def test_ids_that_another_process_stores_are_delivered(path: Path) -> None:
         "with Journal.open(sys.argv[1]) as journal: journal.outbox.ack([(1, 7), (2, 8)])\n"
     )
     with calls(path, [FAST, FAST]) as journal, delivering(journal, {FAST: received.append}):
-        subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
+        programs.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
         wait_until(lambda: sorted(received) == [7, 8])
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from importlib.util import spec_from_file_location
@@ -18,6 +17,7 @@ from plsync.callbacks.module_search import find_module, may_define
 from plsync.callbacks.resolve import ImportableFunctions, import_sink
 from plsync.errors import SinkUnavailable
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import write_calls
 from tests.support.commands import PLSYNC, environment
 from tests.support.users import STRANGER, as_user, needs_root, public_directory
@@ -50,8 +50,8 @@ def run(here: Path, path: Path, server: PromptLayerServer, *arguments: str, **va
     command = [str(PLSYNC), "run", "--once", *arguments]
     key = {"PROMPTLAYER_API_KEY": server.api_key, "PROMPTLAYER_BASE_URL": server.url}
     started = environment(path, **key, **variables)
-    done = subprocess.run(command, env=started, cwd=here, capture_output=True, text=True, check=False, timeout=60)
-    return done.stdout + done.stderr
+    done = programs.run(command, env=started, cwd=here, capture_output=True, text=True, check=False, timeout=60)
+    return f"{done.stdout}{done.stderr}"
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def refused(match: str) -> None:
 @pytest.mark.parametrize("name", [".", "local_app.py", "__pycache__"])
 def test_a_file_or_directory_of_another_user_is_refused(here: Path, local_app: Path, name: str) -> None:
     (here / "__pycache__").mkdir()
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(local_app)], check=True)
+    programs.run([sys.executable, "-m", "compileall", "-q", str(local_app)], check=True)
     os.chown(here / name, STRANGER, STRANGER)
     refused("belongs to user 65534")
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from plsync.journal import Journal
+from tests.support import programs
 from tests.support.callback_worker import deliver
 from tests.support.calls import acknowledge, wait_until, write_calls
 
@@ -54,7 +55,7 @@ def program(tmp_path: Path, body: str, then: str = WAIT) -> Path:
 def start(script: Path, journal: Path, calls: int) -> subprocess.Popen[str]:
     """Start the program, and wait until it has recorded its calls."""
     command = [sys.executable, str(script), str(journal), str(calls)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = programs.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "recorded\n"
     return process
@@ -180,7 +181,7 @@ def test_a_handler_whose_process_has_no_journal_yet_costs_nothing(tmp_path: Path
         "print([thread.name for thread in threading.enumerate()], 'plsync.journal.journal' in sys.modules)\n"
     )
     command = [sys.executable, "-c", look, str(tmp_path / "journal")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = programs.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "['MainThread'] False\n"
     assert not (tmp_path / "journal").exists()
 
@@ -218,7 +219,7 @@ def test_a_command_whose_plsync_was_killed_is_run_again(tmp_path: Path) -> None:
 
     def deliver() -> subprocess.Popen[str]:
         program = [sys.executable, "-c", RUN_COMMAND, str(journal), line]
-        process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = programs.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         return process

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import os
-import subprocess
 import sys
 import textwrap
 import threading
@@ -17,6 +16,7 @@ import pytest
 
 from plsync import PromptLayerCallbackHandler
 from plsync.callbacks import in_process, sinks
+from tests.support import programs
 from tests.support.calls import acknowledge, write_calls
 from tests.support.models import Chat
 
@@ -51,7 +51,7 @@ def test_the_sink_of_a_local_function_has_its_line() -> None:
 def test_the_sink_of_a_scripts_function_has_the_path_of_the_script(tmp_path: Path) -> None:
     script = tmp_path / "app.py"
     script.write_text("from plsync.callbacks import sinks\ndef on_id(i): pass\nprint(sinks.sink_name(on_id))\n")
-    found = subprocess.run([sys.executable, "app.py"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    found = programs.run([sys.executable, "app.py"], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert found.stdout.strip() == f"{os.path.realpath(script)}:on_id"
 
 
@@ -184,5 +184,5 @@ def test_the_thread_does_not_keep_a_process_alive(tmp_path: Path) -> None:
     print([thread.name for thread in threading.enumerate()])
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "journal")]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    done = programs.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert "plsync-callbacks" in done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from plsync.journal import Journal
 from plsync.journal.callbacks import FailedCallback
+from tests.support import programs
 from tests.support.calls import AT
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
@@ -146,7 +147,7 @@ def test_acks_with_follow_prints_each_new_ack(writer: SpoolWriter, path: Path) -
         writer.call(f"question {number}", "answer", at=AT + number)
     ack(path, 2)
     command = [str(PLSYNC), "acks", "-f", "--json", "-n", "3"]
-    with subprocess.Popen(command, env=environment(path), stdout=subprocess.PIPE, text=True) as process:
+    with programs.Popen(command, env=environment(path), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["request_id"] == 1002
         ack(path, 3)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment
 from tests.support.terminal import on_terminal
 
@@ -16,7 +17,7 @@ def keys(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     machine.mkdir(exist_ok=True)
     variables = environment(machine / "journal", PLSYNC_KEYS=str(machine / "keys"))
     command = [str(PLSYNC), "keys", *arguments]
-    return subprocess.run(command, cwd=machine, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    return programs.run(command, cwd=machine, env=variables, capture_output=True, text=True, timeout=60, check=False)
 
 
 def fields(done: subprocess.CompletedProcess[str]) -> Any:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import stat
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from plsync._common.clock import now_ms
 from plsync.delivery.lock import sole_sender
 from plsync.journal import Journal
 from plsync.journal.followups import FailedFollowUp
+from tests.support import programs
 from tests.support.calls import AT
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.full_disk import small_disk
@@ -142,11 +142,11 @@ def test_workspaces_are_checked_and_measured_together(tmp_path: Path) -> None:
     record(tmp_path / "red")
     settings = {**environment(tmp_path), "PLSYNC_CONFIG": str(config)}
     del settings["PLSYNC_JOURNAL"]
-    command = [sys.executable, "-c", "from plsync.cli import main; main()", "status"]
-    done = subprocess.run([*command, "--check"], env=settings, capture_output=True, text=True, check=False, timeout=60)
+    command = [*programs.PLSYNC_IN_PYTHON, "status"]
+    done = programs.run([*command, "--check"], env=settings, capture_output=True, text=True, check=False, timeout=60)
     expected = "red: no sender has ever run (limit 10 min); blue: no sender has ever run (limit 10 min)"
     assert (done.returncode, done.stdout) == (4, f"plsync PROBLEM: {expected}\n")
-    done = subprocess.run(
+    done = programs.run(
         [*command, "--format", "prometheus"], env=settings, capture_output=True, text=True, check=False, timeout=60
     )
     assert 'workspace="red"' in done.stdout
@@ -164,7 +164,7 @@ def test_the_plugin_of_the_docs_maps_the_exit_codes(path: Path, hours: int | Non
             pass
     (script,) = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", PAGE, re.DOTALL)
     settings = {**environment(path), "PATH": f"{PLSYNC.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
+    done = programs.run(
         ["/bin/sh", "-c", script], env=settings, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (code, 1, "")
@@ -274,6 +274,6 @@ def test_a_device_is_not_replaced_by_metrics(recorded: Path) -> None:
 def test_without_the_package_the_error_names_the_extra(recorded: Path) -> None:
     code = "import sys; sys.modules['prometheus_client'] = None; from plsync.cli import main; main()"
     command = [sys.executable, "-c", code, "status", "--format", "prometheus"]
-    done = subprocess.run(command, env=environment(recorded), capture_output=True, text=True, check=False, timeout=60)
+    done = programs.run(command, env=environment(recorded), capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert "pip install 'plsync[prometheus]'" in done.stderr

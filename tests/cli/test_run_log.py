@@ -7,7 +7,6 @@ import os
 import pty
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -26,6 +25,7 @@ from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.promptlayer.outcomes import Ambiguous, Outcome, Unauthorized, Unreachable
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import AT, states, wait_until, write_calls
 from tests.support.full_disk import fill, small_disk
 from tests.support.spooling import SpoolWriter
@@ -262,8 +262,8 @@ def test_a_terminal_gets_a_line_that_is_redrawn(path: Path, server: PromptLayerS
         "TERM": "xterm",
         "COLUMNS": "80",
     }
-    command = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
-    with subprocess.Popen(command, env=settings, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+    command = [*programs.PLSYNC_IN_PYTHON, "run"]
+    with programs.Popen(command, env=settings, stdin=terminal, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         wait_until(lambda: set(states(path).values()) == {"acked"})
         shown = b""

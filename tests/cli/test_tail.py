@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment, json_lines, printed, run
 from tests.support.spooling import SpoolWriter
 
@@ -22,7 +23,7 @@ class TailProcess:
 
     def __init__(self, journal: Path, *options: str) -> None:
         command = [str(PLSYNC), "tail", "-f", *options]
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] = programs.Popen(
             command, env=environment(journal), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
 

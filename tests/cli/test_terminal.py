@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from plsync.errors import JournalError, NoRecording, PlsyncError
 from plsync.journal import Journal
 from plsync.journal.callbacks import FailedCallback
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import acknowledge
 from tests.support.commands import environment, json_lines, run
 from tests.support.hostile import TEXTS
@@ -183,9 +183,7 @@ status.Journal.open = command
 plsync.cli.main()
 """
     command = [sys.executable, "-c", program, "status"]
-    done = subprocess.run(
-        command, env=environment(path), capture_output=True, encoding="utf-8", check=False, timeout=60
-    )
+    done = programs.run(command, env=environment(path), capture_output=True, encoding="utf-8", check=False, timeout=60)
     assert done.returncode == 1
     assert done.stderr.count("RuntimeError") >= 2
     assert "password-of-ann" not in done.stderr

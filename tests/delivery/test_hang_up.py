@@ -11,6 +11,7 @@ import pytest
 
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
+from tests.support import programs
 from tests.support.calls import states, wait_until, write_calls
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
@@ -24,7 +25,7 @@ def test_the_end_of_the_session_lets_the_requests_in_flight_finish(
     server.hang(1, path="/spans-bulk")
     leader, terminal = os.openpty()
     command = [*COMMAND, "--batch", "1", "--in-flight", "1"]
-    with subprocess.Popen(command, env=environment(path, server), stdout=terminal, stderr=terminal) as process:
+    with programs.Popen(command, env=environment(path, server), stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         wait_until(lambda: len(server.request_logs) == 1)
         os.close(leader)
@@ -38,7 +39,7 @@ def test_the_end_of_the_session_lets_the_requests_in_flight_finish(
 def test_nohup_keeps_a_run_alive(path: Path, server: PromptLayerServer) -> None:
     write_calls(path, 1)
     command = ["nohup", *COMMAND]
-    with subprocess.Popen(command, env=environment(path, server), stdout=subprocess.DEVNULL) as process:
+    with programs.Popen(command, env=environment(path, server), stdout=subprocess.DEVNULL) as process:
         wait_until(lambda: list(states(path).values()) == ["acked"])
         process.send_signal(signal.SIGHUP)
         write_calls(path, 1)

@@ -20,6 +20,7 @@ from plsync.delivery.reports import PassReport
 from plsync.delivery.sender import Sender
 from plsync.errors import JournalError
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import states, wait_until, write_calls
 
 
@@ -41,7 +42,7 @@ def program(path: Path, server: PromptLayerServer, code: str, **more: str) -> su
     )
     env = environment(path, server) | more
     command = [sys.executable, "-c", start + code]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
+    return programs.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
 
 
 INVOKE = "model.invoke('?', {'callbacks': [handler]})\n"

@@ -15,6 +15,7 @@ from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
+from tests.support import programs
 from tests.support.calls import states, wait_until, write_calls
 
 
@@ -31,7 +32,7 @@ def settings(path: Path, server: PromptLayerServer, key_file: Path, **more: str)
 
 
 def run_once(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, "--once"], env=env, capture_output=True, text=True, timeout=60, check=False)
+    return programs.run([*COMMAND, "--once"], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def replace(file: Path, content: str) -> None:
@@ -74,7 +75,7 @@ def test_a_run_waits_for_a_new_key_after_a_refusal(path: Path, server: PromptLay
     write_calls(path, 2)
     key_file.write_text("pl_wrong_key_of_the_file")
     env = settings(path, server, key_file)
-    with subprocess.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with programs.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: len(server.requests) >= 1)
         replace(key_file, "")  # a file that is being written
         replace(key_file, f"{server.api_key}\n")
@@ -92,7 +93,7 @@ def test_a_key_that_changed_before_the_refusal_costs_no_pause(
 ) -> None:
     write_calls(path, 1)
     env = settings(path, server, key_file)
-    with subprocess.Popen(COMMAND, env=env, stdout=subprocess.PIPE, text=True) as process:
+    with programs.Popen(COMMAND, env=env, stdout=subprocess.PIPE, text=True) as process:
         wait_until(lambda: set(states(path).values()) == {"acked"})
         server.api_key = "pl_the_second_key"
         replace(key_file, server.api_key)
@@ -116,7 +117,7 @@ def test_a_run_waits_for_the_key_of_its_workspace(path: Path, key_file: Path, se
     write_calls(path, 1)
     env = settings(path, server, key_file)
     assert run_once(env).returncode == 1
-    with subprocess.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with programs.Popen(COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert "the API key is of another workspace" in process.stdout.readline()
         server.api_key = "pl_other"
@@ -132,7 +133,7 @@ def test_a_run_waits_for_the_key_of_its_workspace(path: Path, key_file: Path, se
 def test_sighup_reads_the_file_again(path: Path, server: PromptLayerServer, key_file: Path) -> None:
     write_calls(path, 1)
     env = settings(path, server, key_file)
-    with subprocess.Popen(
+    with programs.Popen(
         COMMAND, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         assert process.stdout is not None
@@ -160,7 +161,7 @@ def test_the_end_of_a_terminal_ends_a_run_with_a_key_file(
     # The terminal that the leader of a session opens becomes its controlling terminal.
     command = [sys.executable, "-c", f"import os; os.open({os.ttyname(terminal)!r}, os.O_RDWR); {COMMAND[2]}", "run"]
     env = settings(path, server, key_file)
-    with subprocess.Popen(command, env=env, stdout=terminal, stderr=terminal, start_new_session=True) as process:
+    with programs.Popen(command, env=env, stdout=terminal, stderr=terminal, start_new_session=True) as process:
         os.close(terminal)
         wait_until(lambda: set(states(path).values()) == {"acked"})
         os.close(leader)

@@ -18,12 +18,12 @@ import pytest
 from plsync.delivery.lock import sole_sender
 from plsync.journal import Journal, Quota
 from plsync.testing import PromptLayerServer
-from tests.support import commands
+from tests.support import commands, programs
 from tests.support.calls import AT, request_ids, states, wait_until, write_calls
 from tests.support.spooling import SpoolWriter
 from tests.support.terminal import hidden_characters
 
-COMMAND = [sys.executable, "-c", "from plsync.cli import main; main()", "run"]
+COMMAND = [*programs.PLSYNC_IN_PYTHON, "run"]
 
 
 def environment(path: Path, server: PromptLayerServer, **changes: str) -> dict[str, str]:
@@ -40,12 +40,12 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     command = [*COMMAND, "--once", *options]
     env = environment(path, server, **changes)
-    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    return programs.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
 
 
 def start(path: Path, server: PromptLayerServer, *options: str, **changes: str) -> subprocess.Popen[str]:
     pipe, env = subprocess.PIPE, environment(path, server, **changes)
-    return subprocess.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
+    return programs.Popen([*COMMAND, *options], env=env, stdout=pipe, stderr=pipe, text=True)
 
 
 def test_a_drained_journal_exits_with_0_and_prints_that(path: Path, server: PromptLayerServer) -> None:
@@ -451,7 +451,7 @@ def test_an_invalid_callback_is_wrong_usage(path: Path, server: PromptLayerServe
 def test_a_run_ends_while_a_callback_hangs(path: Path, server: PromptLayerServer, app: Path) -> None:
     (app / "sink_app.py").write_text("import threading\ndef on_id(request_id): threading.Event().wait()\n")
     write_calls(path, 1, sink="sink_app:on_id")
-    with subprocess.Popen(COMMAND, env=environment(path, server), cwd=app) as process:
+    with programs.Popen(COMMAND, env=environment(path, server), cwd=app) as process:
         wait_until(lambda: set(states(path).values()) == {"acked"})
         process.terminate()
         assert process.wait(10) == 3
@@ -472,7 +472,7 @@ def test_the_only_connection_is_to_the_configured_server(path: Path, server: Pro
     )
     command = [sys.executable, "-c", watch, "run", "--once"]
     env = environment(path, server)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    done = programs.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
     port = server.url.rpartition(":")[2]
     reached = {line.replace("'", "") for line in done.stderr.splitlines() if line.startswith("REACHED")}
     assert reached == {f"REACHED (127.0.0.1, {port})"}
@@ -495,5 +495,5 @@ def test_it_imports_neither_langchain_nor_promptlayer(path: Path, server: Prompt
     )
     command = [sys.executable, "-c", look, "run", "--once"]
     env = environment(path, server)
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    done = programs.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
     assert "LOADED []" in done.stdout

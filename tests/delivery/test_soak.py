@@ -15,6 +15,7 @@ import pytest
 
 from plsync.journal import Journal
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import AT
 from tests.support.spooling import SpoolWriter
 
@@ -80,7 +81,7 @@ def start(path: Path, app: Path, server: PromptLayerServer) -> subprocess.Popen[
     }
     command = [sys.executable, "-c", RUN, "run", "--settle", "0", "--batch", str(max(5, RECORDS // 100))]
     quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, env={**os.environ, **settings}, cwd=app, stdout=quiet, stderr=quiet)
+    return programs.Popen(command, env={**os.environ, **settings}, cwd=app, stdout=quiet, stderr=quiet)
 
 
 def is_drained(path: Path) -> bool:

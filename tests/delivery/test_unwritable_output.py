@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
+from tests.support import programs
 from tests.support.calls import states, wait_until, write_calls
 
 needs_full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
@@ -27,7 +27,7 @@ def test_a_run_whose_reader_is_dead_delivers_later_calls(
 ) -> None:
     write_calls(path, 1)
     reading, writing = os.pipe()
-    with subprocess.Popen([*COMMAND, *options], env=environment(path, server), stdout=writing, stderr=writing) as run:
+    with programs.Popen([*COMMAND, *options], env=environment(path, server), stdout=writing, stderr=writing) as run:
         os.close(writing)
         wait_until(lambda: all_acked(path, 1))
         os.close(reading)
@@ -46,7 +46,7 @@ def test_a_run_whose_log_is_on_a_full_disk_delivers_and_exits_with_its_own_code(
     write_calls(path, 2)
     with open("/dev/full", "w") as full:
         command = [*COMMAND, "--once", *options]
-        done = subprocess.run(command, env=environment(path, server), stdout=full, stderr=full, timeout=60, check=False)
+        done = programs.run(command, env=environment(path, server), stdout=full, stderr=full, timeout=60, check=False)
     assert done.returncode == 0
     assert all_acked(path, 2)
 
@@ -61,7 +61,7 @@ def test_prints_of_a_callback_may_fail(path: Path, server: PromptLayerServer, tm
     )
     command = [*COMMAND, "--once", "--callbacks", "app_of_user:save"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
+        done = programs.run(
             command, env=environment(path, server), cwd=tmp_path, stdout=full, stderr=full, timeout=60, check=False
         )
     assert done.returncode == 0

@@ -19,6 +19,7 @@ from plsync.delivery.lock import sole_sender
 from plsync.journal import Journal
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND
+from tests.support import programs
 from tests.support.calls import states, wait_until, write_calls
 
 
@@ -57,7 +58,7 @@ class Machine:
 
     def plsync(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command, env = [*COMMAND[:-1], *arguments], self.environment()
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return programs.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
     def output(self, *arguments: str) -> str:
         done = self.plsync(*arguments)
@@ -69,7 +70,7 @@ class Machine:
 
     def start(self, *options: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
-        return subprocess.Popen(
+        return programs.Popen(
             [*COMMAND, *options], env=self.environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
 
@@ -263,7 +264,7 @@ def test_a_program_sends_for_its_workspace(machine: Machine) -> None:
         "print(Journal.open(workspace='blue').flush(wait='acked', timeout=60))\n"
     )
     command, env = [sys.executable, "-c", code], machine.environment()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
+    done = programs.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
     assert "waiting=0" in done.stdout
     assert [len(machine.servers[name].request_logs) for name in ("red", "blue")] == [0, 1]
 
@@ -308,7 +309,7 @@ def test_a_workspace_without_a_thread_is_served_later(machine: Machine) -> None:
         "from plsync.cli import main; main()\n"
     )
     command = [sys.executable, "-c", code, "run"]
-    with subprocess.Popen(command, env=machine.environment(), stderr=subprocess.PIPE, text=True) as process:
+    with programs.Popen(command, env=machine.environment(), stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: machine.states("red") == machine.states("blue") == {"acked"})
         process.terminate()
         _, errors = process.communicate(timeout=20)

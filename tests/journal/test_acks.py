@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import pytest
 from plsync.errors import JournalError
 from plsync.journal import Journal
 from plsync.journal.acks import Ack
+from tests.support import programs
 from tests.support.calls import write_calls
 from tests.support.spooling import SpoolWriter
 
@@ -75,7 +75,7 @@ def test_a_cursor_continues_in_another_process(journal: Journal) -> None:
         "    print([ack.request_id for ack in journal.acks(sys.argv[2])])\n"
     )
     command = [sys.executable, "-c", program, str(journal.path), first.cursor]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = programs.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "[105, 101]\n"
     journal.outbox.ack([(2, 102)])
     assert ids(journal.acks(first.cursor)) == [105, 101, 102]
@@ -142,7 +142,7 @@ def test_a_waiting_reader_receives_the_next_ack_at_once(journal: Journal) -> Non
         "from plsync import Journal\n"
         "with Journal.open(sys.argv[1]) as journal: journal.outbox.ack([(1, 101), (2, 102)])\n"
     )
-    subprocess.run([sys.executable, "-c", acknowledge, str(journal.path)], check=True, timeout=60)
+    programs.run([sys.executable, "-c", acknowledge, str(journal.path)], check=True, timeout=60)
     acked = time.monotonic()
     consumer.join(30)
     assert received == [103, 101, 102]

@@ -17,6 +17,7 @@ from langchain_core.language_models import FakeListLLM
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalError, JournalFormatError, JournalLocked
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import AT, write_calls
 from tests.support.commands import json_lines, run
 from tests.support.full_disk import fill, small_disk
@@ -140,7 +141,7 @@ def test_a_copy_of_a_journal_in_use_has_all_that_came_before(
     path: Path, tmp_path: Path, server: PromptLayerServer
 ) -> None:
     command = [sys.executable, "-c", RECORDING, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with programs.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout
             for number in range(3):
@@ -172,7 +173,7 @@ def test_a_killed_backup_leaves_no_copy_and_the_next_one_succeeds(path: Path, tm
     write_calls(path, 200)
     target = tmp_path / "copy"
     command = [sys.executable, "-c", BACKUP, str(path), str(target)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with programs.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin and child.stdout
         assert child.stdout.readline() == "ready\n"
         child.stdin.write("go\n")

@@ -16,6 +16,7 @@ from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import RecordNotFound
 from plsync.journal.search_cache import SearchCache
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import AT, acknowledge, write_calls
 from tests.support.commands import run
 from tests.support.sending import send_once
@@ -325,7 +326,7 @@ def test_a_killed_forget_is_finished_by_the_next(path: Path, writer: SpoolWriter
     secrets = [secret_call(writer, AT + 500 + number) for number in range(20)]
     before = exported(path)
     command = [sys.executable, "-c", KILLED, str(path), " ".join(secrets)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with programs.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin and child.stdout
         assert child.stdout.readline() == "ready\n"
         child.stdin.write("go\n")
@@ -361,7 +362,7 @@ def test_programs_that_record_and_send_meanwhile_lose_nothing(path: Path, server
     write_calls(path, 1)
     forgotten = set()
     command = [sys.executable, "-c", RECORDING, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with programs.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin and child.stdout
         for turn in range(4):
             child.stdin.write(f"{turn}\n")

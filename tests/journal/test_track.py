@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from promptlayer.track import TrackManager
 import plsync
 from plsync import Journal, track
 from plsync.errors import InvalidFollowUp, PlsyncError, RecordNotFound
+from tests.support import programs
 from tests.support.calls import AT, acknowledge
 from tests.support.spooling import SpoolWriter
 
@@ -158,14 +158,14 @@ def test_a_follow_up_queued_before_the_ack_is_found_by_request_id_afterwards(pat
 
 def test_a_queued_follow_up_survives_the_process(path: Path) -> None:
     program = "import os\nfrom plsync import track\ntrack.score(4711, 7)\nos.kill(os.getpid(), 9)"
-    done = subprocess.run([sys.executable, "-c", program], check=False)
+    done = programs.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -9
     assert queued(path, 4711) == [("score", {"score": 7})]
 
 
 def test_processes_queue_at_the_same_time_without_a_loss(path: Path) -> None:
     program = "import sys\nfrom plsync import track\nfor number in range(20): track.score(int(sys.argv[1]), number)"
-    running = [subprocess.Popen([sys.executable, "-c", program, str(request)]) for request in (1, 1, 2)]
+    running = [programs.Popen([sys.executable, "-c", program, str(request)]) for request in (1, 1, 2)]
     assert [one.wait(60) for one in running] == [0, 0, 0]
     scores = [payload["score"] for _, payload in queued(path, 1)]
     assert sorted(scores) == sorted([*range(20), *range(20)])
@@ -179,7 +179,7 @@ def test_tracking_imports_neither_langchain_nor_the_sdk_nor_an_http_client() -> 
         "print([name for name in sys.modules if name.split('.')[0] in "
         "{'langchain_core', 'promptlayer', 'httpx', 'requests'}])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = programs.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

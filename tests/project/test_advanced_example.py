@@ -16,6 +16,7 @@ import pytest
 from plsync import PromptLayerCallbackHandler
 from plsync.journal import Journal
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.commands import run
 from tests.support.openai_server import OpenAIServer
 from tests.support.root import ROOT
@@ -78,7 +79,7 @@ def test_the_published_example_runs_with_its_imports_changed(
     path = tmp_path / "journal"
     assert run(path, "prompts", "pull", **environment).returncode == 0
     with server.offline():
-        program = subprocess.Popen(
+        program = programs.Popen(
             # Unbuffered: the example prints from its callback, and does not flush.
             [sys.executable, "-u", "-c", f"{example}\nprint('asked')\nimport sys\nsys.stdin.read()"],
             stdin=subprocess.PIPE,
@@ -107,9 +108,9 @@ def test_the_readmes_example_runs_in_a_program_that_is_gone_when_the_id_comes(
     path = tmp_path / "journal"
     assert run(path, "prompts", "pull", "example", "--version", "1", **environment).returncode == 0
     with server.offline():
-        subprocess.run([sys.executable, "scored.py"], cwd=tmp_path, check=True)
-    deliver = [sys.executable, "-c", "from plsync.cli import main; main()", "run", "--once"]
-    done = subprocess.run(deliver, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
+        programs.run([sys.executable, "scored.py"], cwd=tmp_path, check=True)
+    deliver = [*programs.PLSYNC_IN_PYTHON, "run", "--once"]
+    done = programs.run(deliver, cwd=tmp_path, env=os.environ, capture_output=True, text=True, check=False)
     assert f"prompt layer id  {server.request_logs[0]['id']}" in done.stdout
     send_once(path, server)
     assert_all_arrived(server)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
@@ -37,6 +36,7 @@ from plsync.journal import Journal
 from plsync.journal.record import FIELDS
 from plsync.journal.reports import CheckReport, Stats
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.commands import PYTEST_QUICKLY
 from tests.support.openai_server import OpenAIServer
 from tests.support.root import ROOT
@@ -100,7 +100,7 @@ def test_a_snippet_runs(
         commands = [(["bash", "-o", "pipefail", "-c", line], shown) for line, shown in lines]
     assert commands
     for command, shown in commands:
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = programs.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "PlsyncWarning" not in done.stderr
         # A pipe gets the time before each line of a run, and a terminal does not. The docs show PromptLayer itself.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -29,6 +28,7 @@ from plsync.delivery.sender import Sender
 from plsync.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 
 
 def send(path: Path, server: PromptLayerServer) -> list[dict[str, Any]]:
@@ -129,8 +129,8 @@ def test_the_callback_of_a_living_process_fires_when_another_sends(path: Path, s
         "PROMPTLAYER_API_KEY": server.api_key,
         "PROMPTLAYER_BASE_URL": server.url,
     }
-    command = [sys.executable, "-c", "from plsync.cli import main; main()", "run", "--once"]
-    done = subprocess.run(command, env={**os.environ, **environment}, timeout=60, check=False)
+    command = [*programs.PLSYNC_IN_PYTHON, "run", "--once"]
+    done = programs.run(command, env={**os.environ, **environment}, timeout=60, check=False)
     assert done.returncode in {0, 3}  # 3: its last check may come before this process has claimed the callback
     assert fired.wait(30)
     assert [request_id for request_id, _ in seen] == [server.request_logs[0]["id"]]
@@ -152,9 +152,9 @@ def test_the_next_process_with_the_same_callback_takes_the_waiting_ids(path: Pat
     )
     script = path.parent / "program.py"
     script.write_text(program)
-    first = subprocess.run([sys.executable, script, path], capture_output=True, text=True, timeout=60, check=True)
+    first = programs.run([sys.executable, script, path], capture_output=True, text=True, timeout=60, check=True)
     assert first.stdout == ""
     (log,) = send(path, server)
     second: list[str | Path] = [sys.executable, script, path, "wait"]
-    later = subprocess.run(second, capture_output=True, text=True, timeout=60, check=True)
+    later = programs.run(second, capture_output=True, text=True, timeout=60, check=True)
     assert later.stdout.split() == [str(log["id"])]

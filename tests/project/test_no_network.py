@@ -13,6 +13,7 @@ import pytest
 
 from plsync import Journal
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import states, write_calls
 from tests.support.commands import run
 from tests.support.namespace import PREFIX, needs_namespace
@@ -32,7 +33,7 @@ def environment(path: Path) -> dict[str, str]:
 def running(path: Path) -> Iterator[subprocess.Popen[str]]:
     write_calls(path, 3)
     pipe = subprocess.PIPE
-    with subprocess.Popen(RUN, env=environment(path), stdout=pipe, stderr=pipe, text=True) as process:
+    with programs.Popen(RUN, env=environment(path), stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
         assert "no connection to https://api.promptlayer.com" in process.stdout.readline()
         yield process
@@ -47,7 +48,7 @@ def cpu_seconds(pid: int) -> float:
 @needs_namespace
 def test_once_reports_waiting_records_and_keeps_them(path: Path) -> None:
     write_calls(path, 3)
-    done = subprocess.run([*RUN, "--once"], env=environment(path), capture_output=True, text=True, check=False)
+    done = programs.run([*RUN, "--once"], env=environment(path), capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "3 records to send, kept in the journal" in done.stdout
     assert "Traceback" not in done.stderr
@@ -86,7 +87,7 @@ def test_recording_needs_no_network(path: Path) -> None:
         "print(model.invoke('?', {'callbacks': [PromptLayerCallbackHandler()]}).content)\n"
     )
     command = [*PREFIX, sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment(path), capture_output=True, text=True, check=True, timeout=60)
+    done = programs.run(command, env=environment(path), capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "yes\n"
     assert len(states(path)) == 1
 
@@ -98,7 +99,7 @@ def test_an_agent_on_a_local_model_arrives_once_there_is_a_network(
     pytest.importorskip("gpt4all", reason="gpt4all has no wheel for this machine")
     (code,) = (each.body for each in snippets_of(ROOT / "docs/guide/agents.md")[0] if "GPT4All" in each.body)
     command = [*PREFIX, sys.executable, "-W", "ignore", "-c", code]
-    subprocess.run(command, cwd=tmp_path, env=environment(path), capture_output=True, check=True, timeout=60)
+    programs.run(command, cwd=tmp_path, env=environment(path), capture_output=True, check=True, timeout=60)
     address = {"PROMPTLAYER_BASE_URL": server.url, "PROMPTLAYER_API_KEY": server.api_key}
     sent = run(path, "run", "--once", **address)
     assert sent.returncode == 0, sent.stderr

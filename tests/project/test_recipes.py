@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import programs
 from tests.support.commands import PYTEST_QUICKLY
 from tests.support.openai_server import OpenAIServer
 from tests.support.root import ROOT
@@ -39,7 +40,7 @@ def run(tmp_path: Path) -> Run:
             **{"PYTEST_ADDOPTS": f"-p no:cacheprovider {PYTEST_QUICKLY}", "PYTHONDONTWRITEBYTECODE": "1"},
             **({"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": KEY} if server else {}),
         }
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return programs.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     return run
 

@@ -8,8 +8,6 @@ import html
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -24,6 +22,7 @@ from plsync._common.spellings import SecretRedactor
 from plsync.errors import PlsyncError
 from plsync.promptlayer.client import PromptLayerClient
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 from tests.support.calls import write_calls
 from tests.support.hostile import GROWING, TEXTS, assert_linear, cases
 from tests.support.raw_server import RawServer, responding
@@ -173,8 +172,8 @@ def test_neither_a_journal_nor_the_output_of_a_command_has_the_key(
         settings = {"PROMPTLAYER_API_KEY": KEY, "PROMPTLAYER_BASE_URL": server.url, "PLSYNC_JOURNAL": str(path)}
         output = ""
         for command in (["run", "--once", "--settle=0"], ["run", "--once", "--json"], ["list", "--json"], ["status"]):
-            done = subprocess.run(
-                [sys.executable, "-c", "from plsync.cli import main; main()", *command],
+            done = programs.run(
+                [*programs.PLSYNC_IN_PYTHON, *command],
                 env={**os.environ, **settings},
                 capture_output=True,
                 text=True,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 from plsync import prompts
 from plsync.errors import PlsyncError, SyncError
 from plsync.promptlayer.client import PromptLayerClient
+from tests.support import programs
 from tests.support.calls import states, write_calls
 from tests.support.raw_server import RawServer, responding
 
@@ -75,8 +74,8 @@ def test_a_refused_url_sends_nothing_by_any_way(path: Path, tmp_path: Path, monk
             "PLSYNC_PROMPTS": str(tmp_path / "prompts"),
         }
         for command in (["run", "--once"], ["prompts", "pull"]):
-            done = subprocess.run(
-                [sys.executable, "-c", "from plsync.cli import main; main()", *command],
+            done = programs.run(
+                [*programs.PLSYNC_IN_PYTHON, *command],
                 env={**os.environ, **settings},
                 capture_output=True,
                 text=True,

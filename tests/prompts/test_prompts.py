@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import subprocess
 import sys
 import time
 import warnings
@@ -29,6 +28,7 @@ from plsync.errors import (
 from plsync.prompts import cache as cache_module
 from plsync.prompts.pull import pull
 from plsync.testing import PromptLayerServer
+from tests.support import programs
 
 
 def text(content: str) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def test_the_cache_survives_the_process(server: PromptLayerServer) -> None:
     prompts.get("example", version=1)
     program = "from plsync import prompts; print(prompts.get('example', version=1)['version'])"
     with server.offline():
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        done = programs.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"
 
 
@@ -354,7 +354,7 @@ def test_a_template_beyond_the_size_limit_is_returned_but_not_cached(
 
 def test_several_processes_can_write_the_same_template(server: PromptLayerServer, cache: Path) -> None:
     program = "from plsync import prompts\nfor _ in range(10): prompts.get('example')"
-    running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(3)]
+    running = [programs.Popen([sys.executable, "-c", program]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     assert all(json.loads(path.read_bytes()) for path in cache.rglob("*.json"))
     assert not [path for path in cache.rglob(".*")]
@@ -371,5 +371,5 @@ def test_without_a_key_no_http_client_is_imported(server: PromptLayerServer, mon
         "import sys; from plsync import prompts; prompts.get('example')\n"
         "print({'httpx', 'promptlayer', 'langchain_core'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = programs.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import textwrap
 import uuid
@@ -19,6 +18,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 from plsync import PromptLayerCallbackHandler
 from plsync.journal import Record
+from tests.support import programs
 from tests.support.models import Chat, StreamingChat, StuckChat, records, texts
 
 
@@ -236,7 +236,7 @@ def test_a_stream_that_is_open_when_its_loop_closes_is_cancelled(path: Path) -> 
     print([(record.status, texts(record)) for record in records(Path(sys.argv[1]))])
     """
     run = [sys.executable, "-c", textwrap.dedent(program), str(path)]
-    done = subprocess.run(run, check=True, capture_output=True, text=True, timeout=60)
+    done = programs.run(run, check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[('cancelled', ['a '])]"
 
 
@@ -308,7 +308,7 @@ IN_A_THREAD = """
 )
 def test_a_call_that_is_open_when_the_program_exits_is_cancelled(program: str, path: Path) -> None:
     source = textwrap.dedent(IN_A_THREAD) + textwrap.dedent(program)
-    subprocess.run([sys.executable, "-c", source, str(path)], check=False, capture_output=True, timeout=60)
+    programs.run([sys.executable, "-c", source, str(path)], check=False, capture_output=True, timeout=60)
     assert only(path).status == "cancelled"
 
 
@@ -329,5 +329,5 @@ def test_a_forked_child_ends_no_call_of_its_parent(path: Path) -> None:
     """
     program = program.replace("sys.exit(0)", "(gc.collect(), atexit._run_exitfuncs(), os._exit(0))")
     program = program.replace("import os, sys", "import atexit, gc, os, sys")
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(path)], check=True, timeout=60)
+    programs.run([sys.executable, "-c", textwrap.dedent(program), str(path)], check=True, timeout=60)
     assert [record.status for record in records(path)] == ["ok"]

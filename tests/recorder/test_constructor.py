@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from plsync import PromptLayerCallbackHandler
+from tests.support import programs
 from tests.support.models import Chat, records
 
 AS_A_STRANGER = """
@@ -42,7 +42,7 @@ AS_A_STRANGER = """
 @pytest.mark.parametrize("variable", [None, "HOME=/", "PLSYNC_JOURNAL=~nobody-at-all/j", "XDG_DATA_HOME=~x/y"])
 def test_a_program_without_a_home_runs(variable: str | None, tmp_path: Path) -> None:
     run = [sys.executable, "-W", "error", "-c", textwrap.dedent(AS_A_STRANGER), *filter(None, [variable])]
-    done = subprocess.run(run, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    done = programs.run(run, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout.startswith("yes True True "), done.stdout + done.stderr
     assert done.returncode == 0
 
@@ -59,8 +59,8 @@ def test_the_first_failure_of_a_constructor_is_counted(monkeypatch: pytest.Monke
 
 def test_the_command_names_the_variable_that_a_machine_without_home_needs() -> None:
     environment = {**os.environ, "PLSYNC_JOURNAL": "~nobody-at-all/journal"}
-    run = [sys.executable, "-c", "from plsync.cli import main; main()", "status"]
-    done = subprocess.run(run, check=False, capture_output=True, text=True, env=environment, timeout=60)
+    run = [*programs.PLSYNC_IN_PYTHON, "status"]
+    done = programs.run(run, check=False, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "set PLSYNC_JOURNAL to the path of a directory" in done.stderr

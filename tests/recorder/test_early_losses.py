@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from plsync.journal import Journal
+from tests.support import programs
 from tests.support.calls import write_calls
 from tests.support.commands import run
 from tests.support.full_disk import fill, small_disk, small_ext4
@@ -57,8 +58,14 @@ def lose(path: Path, limit: str = "", **limits: int) -> int:
             resource.setrlimit(getattr(resource, name), (value, value))
 
     command = [sys.executable, "-c", PROGRAM.format(limit=limit), str(path)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=apply, cwd=ROOT, env=os.environ, check=False
+    done = programs.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=apply if limits else None,
+        cwd=ROOT,
+        env=os.environ,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     lost = int(done.stdout)
@@ -158,6 +165,6 @@ def test_losses_of_many_programs_at_once_add_up(path: Path) -> None:
     write_calls(path, 1)
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
     command = [sys.executable, "-c", PROGRAM.format(limit=limit), str(path)]
-    programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    lost = sum(int(program.communicate()[0]) for program in programs)
+    running = [programs.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    lost = sum(int(program.communicate()[0]) for program in running)
     assert counted(path).failures == lost

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from plsync import PromptLayerCallbackHandler
+from tests.support import programs
 from tests.support.models import Chat, StreamingChat, records, texts
 
 
@@ -27,7 +28,7 @@ def unwritable(tmp_path: Path) -> Iterator[Path]:
 
 def run(program: str, *arguments: object, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *options, "-c", textwrap.dedent(program), *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return programs.run(command, check=True, capture_output=True, text=True, timeout=60)
 
 
 CALLS = """

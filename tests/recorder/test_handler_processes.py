@@ -6,7 +6,6 @@ import copy
 import multiprocessing
 import os
 import pickle
-import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from langchain_core.language_models import FakeListLLM
 
 from plsync import PromptLayerCallbackHandler
 from plsync.callbacks import sinks
+from tests.support import programs
 from tests.support.models import Chat, records, texts
 
 
@@ -99,7 +99,7 @@ def test_recording_opens_no_socket_and_imports_no_client(path: Path) -> None:
     FakeListLLM(responses=["yes"]).invoke("hi", {"callbacks": [handler]})
     print(unwanted or "", opened or "")
     """
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, "-c", textwrap.dedent(program), str(path)], check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == []
@@ -119,7 +119,7 @@ def test_a_program_killed_in_a_call_leaves_its_question(path: Path) -> None:
 
     Last().invoke("the last words", {"callbacks": [PromptLayerCallbackHandler(journal=sys.argv[1])]})
     """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program), str(path)], check=False, capture_output=True)
+    programs.run([sys.executable, "-c", textwrap.dedent(program), str(path)], check=False, capture_output=True)
     (record,) = records(path)
     assert (record.input, record.status) == (["the last words"], "error")
     assert record.error is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import pytest
 
 from tests.support.commands import PYTEST_QUICKLY
-from tests.support.pytest_runs import live
+from tests.support.pytest_runs import live, popen
 
 
 @pytest.fixture
@@ -21,5 +22,6 @@ def tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     options = f"-p no:cacheprovider {PYTEST_QUICKLY}"
     loop = "asyncio_mode = auto\nasyncio_default_fixture_loop_scope = function"
     pytester.makeini(f"[pytest]\naddopts = {options} --strict-markers\n{loop}")
+    monkeypatch.setattr(pytester, "popen", partial(popen, pytester))
     live(pytester, "Paris")
     return pytester

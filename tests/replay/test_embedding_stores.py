@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.stores import InMemoryByteStore
 
 from plsync.replay import record_all, with_recording
+from tests.support import programs
 from tests.support.embeddings import Plain, vector_of
 from tests.support.replaying import lines
 
@@ -89,4 +89,4 @@ assert list(store.yield_keys()) == []
 """
     root = Path(__file__).parents[2]
     environment = {"PYTHONPATH": f"{root}:{root / 'python'}", "PATH": ""}
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)
+    programs.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True)

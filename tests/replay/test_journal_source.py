@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,6 +19,7 @@ from plsync import Journal, PromptLayerCallbackHandler
 from plsync.errors import JournalNotFound, NoRecording, ReplayError
 from plsync.journal import scan
 from plsync.replay import Recording, export, load, with_recording
+from tests.support import programs
 from tests.support.commands import json_lines, printed, run
 from tests.support.models import Chat, StreamingChat
 from tests.support.openai_server import OpenAIServer
@@ -376,7 +376,7 @@ def test_exporting_does_not_import_langchain(journal: Path, handler: PromptLayer
         f"with Journal.open({str(journal)!r}) as journal: export(journal.records(), {str(path)!r})\n"
         "assert not [name for name in sys.modules if name.startswith('langchain')], 'imported'"
     )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    programs.run([sys.executable, "-c", program], check=True)
     assert load(path).invoke("hi").content == "yes"
 
 

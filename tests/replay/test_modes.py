@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import Field
 from plsync.errors import NoRecording
 from plsync.replay import Recording, record_all, with_recording
 from plsync.replay.options import ReplayOptions
+from tests.support import programs
 from tests.support.models import Chat, SlowChat, StreamingChat
 from tests.support.replaying import lines, poisoned, recorded, replayed
 
@@ -288,7 +288,7 @@ with Recording(sys.argv[1], mode=sys.argv[2]) as recording:
 def test_processes_that_record_into_one_file_lose_no_calls(path: Path, mode: str) -> None:
     recorded(Chat(), path).invoke("before")
     recorders = [
-        subprocess.Popen([sys.executable, "-c", RECORDER, str(path), mode, name]) for name in ("one", "two", "three")
+        programs.Popen([sys.executable, "-c", RECORDER, str(path), mode, name]) for name in ("one", "two", "three")
     ]
     assert [recorder.wait(60) for recorder in recorders] == [0, 0, 0]
     assert sorted(questions(path)) == sorted(
@@ -298,6 +298,6 @@ def test_processes_that_record_into_one_file_lose_no_calls(path: Path, mode: str
 
 def test_a_killed_process_leaves_its_recorded_calls(path: Path) -> None:
     killed = RECORDER + "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
-    done = subprocess.run([sys.executable, "-c", killed, str(path), "all", "x"], check=False, timeout=60)
+    done = programs.run([sys.executable, "-c", killed, str(path), "all", "x"], check=False, timeout=60)
     assert done.returncode == -9
     assert len(lines(path)) == 20

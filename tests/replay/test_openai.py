@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, PrivateAttr, ValidationError, field_validator
 
 from plsync.replay import with_recording
+from tests.support import programs
 from tests.support.openai_server import OpenAIServer
 from tests.support.replaying import recorded, replayed
 
@@ -127,7 +127,7 @@ def test_an_openai_error_is_raised_without_its_sdk(path: Path) -> None:
         with pytest.raises(openai.RateLimitError) as live:
             recorded(ChatOpenAI(base_url=server.url, api_key=KEY, max_retries=0), path).invoke("hi")
     command = [sys.executable, "-c", WITHOUT_SDK, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = programs.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == f"{type(live.value).__name__} 429 busy 7 {live.value}", done.stderr
 
 

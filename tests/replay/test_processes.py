@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from langchain_core.messages import BaseMessage
 from langchain_openai import ChatOpenAI, OpenAI
 
 from plsync.testing.tiny_model import write_tiny_model
+from tests.support import programs
 from tests.support.models import StreamingChat
 from tests.support.openai_server import OpenAIServer
 from tests.support.replaying import recorded
@@ -55,7 +55,7 @@ def run_elsewhere(program: str, path: Path) -> Any:
     """The result of a program in another process that has only the recording."""
     lines = "\n".join(f"    {line}" for line in program.strip().splitlines())
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(path.parent)}
-    done = subprocess.run(
+    done = programs.run(
         [sys.executable, "-c", f"{SHOWN}{lines}\n    print(json.dumps(asyncio.run(responses(model))))", str(path)],
         env=environment,
         cwd=path.parent,
@@ -154,7 +154,7 @@ def test_gpt4all_survives_concurrent_calls_while_it_is_recorded(tmp_path: Path) 
     """Without the lock the process ends with SIGSEGV or SIGABRT."""
     pytest.importorskip("gpt4all")
     file, path = write_tiny_model(tmp_path / "tiny.gguf"), tmp_path / "calls.jsonl"
-    done = subprocess.run([sys.executable, "-c", TOGETHER, str(file), str(path)], capture_output=True, check=False)
+    done = programs.run([sys.executable, "-c", TOGETHER, str(file), str(path)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(path.read_text().splitlines()) == 41
 

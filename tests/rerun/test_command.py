@@ -23,6 +23,7 @@ from plsync import Journal, PromptLayerCallbackHandler
 from plsync.cli import main
 from plsync.testing.tiny_model import write_tiny_model
 from tests.rerun.conftest import OTHER
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment, run
 from tests.support.openai_server import OpenAIServer
 
@@ -135,7 +136,7 @@ def test_a_killed_rerun_goes_on_and_sends_no_request_twice(
         model.invoke(prompt)
     command = ("rerun", "--model", OTHER, "--into", str(into), "--at-once", "2")
     with blocking(provider, after=3) as waits:
-        process = subprocess.Popen([str(PLSYNC), *command], env=environment(source, **variables))
+        process = programs.Popen([str(PLSYNC), *command], env=environment(source, **variables))
         assert waits.wait(30)
         process.send_signal(signal.SIGKILL)
         process.wait(30)
@@ -162,7 +163,7 @@ def test_ctrl_c_ends_after_the_open_requests(
         model.invoke(f"question {number}")
     command = [str(PLSYNC), "rerun", "--model", OTHER, "--into", str(into), "--at-once", "1"]
     with blocking(provider, after=1) as waits:
-        process = subprocess.Popen(
+        process = programs.Popen(
             command, env=environment(source, **variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert waits.wait(30)
@@ -230,7 +231,7 @@ def test_an_answer_that_cannot_be_recorded_stops_the_rerun(
         model.invoke(f"question {number}" + " again" * 500_000)
     with Journal.open(source) as journal:
         journal.ingest(wait=True)
-    done = subprocess.run(
+    done = programs.run(
         [str(PLSYNC), "rerun", "--model", OTHER, "--into", str(into), "--at-once", "1"],
         env=environment(source, **variables),
         # No request fits into a file of the spool.

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support import warm_interpreter
+from tests.support import programs
 
-PLSYNC = Path(sys.executable).with_name("plsync")
+PLSYNC = programs.PLSYNC
 
 
 def environment(journal: Path, **variables: str) -> dict[str, str]:
@@ -24,11 +23,9 @@ def environment(journal: Path, **variables: str) -> dict[str, str]:
 
 def run(journal: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """``plsync`` with these arguments; never raises for its exit code."""
-    env = environment(journal, **variables)
-    if warm_interpreter.can_run(env):
-        return warm_interpreter.run(list(arguments), env, 60)
     command = [str(PLSYNC), *arguments]
-    return subprocess.run(command, env=env, capture_output=True, encoding="utf-8", timeout=60, check=False)
+    env = environment(journal, **variables)
+    return programs.run(command, env=env, capture_output=True, encoding="utf-8", timeout=60)
 
 
 def printed(journal: Path, *arguments: str, **variables: str) -> str:

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from plsync import Journal
 from plsync.ui.app import make_app
 from plsync.ui.settings import Settings
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment
 
 TOKEN = "t" * 43
@@ -61,7 +62,7 @@ class StartedPage:
 def started_page(journal: Path, *arguments: str, **variables: str) -> Iterator[StartedPage]:
     """``plsync ui`` in a process. It is killed at the end if it still runs."""
     command = [str(PLSYNC), "ui", "--no-open", "--json", "--port", "0", *arguments]
-    process = subprocess.Popen(
+    process = programs.Popen(
         command,
         env=environment(journal, **variables),
         stdout=subprocess.PIPE,

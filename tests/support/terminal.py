@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import re
-import subprocess
 import unicodedata
 from pathlib import Path
 from typing import Final
 
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment
 
 # A terminal without colours and without movements of the cursor: every control character in its output is foreign.
@@ -36,7 +36,7 @@ def on_terminal(journal: Path, *arguments: str, columns: int | None = None, type
     terminal_type = _DUMB if columns is None else {"TERM": "xterm", "COLUMNS": str(columns)}
     started = environment(journal, **terminal_type, **variables)
     command = [str(PLSYNC), *arguments]
-    with subprocess.Popen(command, env=started, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+    with programs.Popen(command, env=started, stdin=terminal, stdout=terminal, stderr=terminal) as process:
         os.close(terminal)
         os.write(controller, typed.encode())
         parts = []

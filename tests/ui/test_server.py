@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from plsync import Journal
+from tests.support import programs
 from tests.support.calls import wait_until, write_calls
 from tests.support.commands import PLSYNC, environment, run
 from tests.support.page import started_page
@@ -49,7 +50,7 @@ def test_people_read_the_link_and_the_way_to_it_from_elsewhere(path: Path) -> No
         taken.listen()
         port = taken.getsockname()[1]
         command = [str(PLSYNC), "ui", "--no-open", "--port", str(port)]
-        process = subprocess.Popen(
+        process = programs.Popen(
             command, env=environment(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
@@ -140,7 +141,7 @@ def test_the_browser_gets_the_path_of_a_private_file_and_no_token(path: Path, tm
     browser.chmod(0o755)
     variables = {"BROWSER": f"{browser} %s", "DISPLAY": ":99", "XDG_STATE_HOME": str(tmp_path / "state")}
     command = [str(PLSYNC), "ui", "--json", "--port", "0"]
-    process = subprocess.Popen(command, env=environment(path, **variables), stdout=subprocess.PIPE, text=True)
+    process = programs.Popen(command, env=environment(path, **variables), stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         link = json.loads(process.stdout.readline())["link"]

@@ -1,0 +1,163 @@
+"""The server process of :mod:`tests.support.programs`, which forks a process for each program.
+
+Usage: python program_server.py SOCKET plsync|libraries
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+import types
+import warnings
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+# The libraries that most programs of the tests import.
+_LIBRARIES = (
+    "asyncio",
+    "concurrent.futures.thread",
+    "httpcore",
+    "httpx",
+    "langchain_core.callbacks.manager",
+    "langchain_core.language_models.fake_chat_models",
+    "langchain_core.prompts",
+    "langchain_core.runnables",
+    "langchain_core.tools",
+    "langchain_core.tracers",
+    "langchain_openai",
+    "orjson",
+    "pytest",
+    "_pytest.pytester",
+    "rich.console",
+    "sqlite3",
+    "typer.main",
+)
+
+Request = tuple[str, list[str], dict[str, str], str, int, bool]
+
+
+def _import(names: tuple[str, ...]) -> None:
+    """Import modules with rewritten asserts, as pytest imports its plugins."""
+    from _pytest.assertion import install_importhook  # noqa: PLC0415 - the fork of plsync needs no pytest
+    from _pytest.config import get_config  # noqa: PLC0415 - as above
+
+    hook = install_importhook(get_config())
+    hook.mark_rewrite(*{point.value.split(".")[0].split(":")[0] for point in entry_points(group="pytest11")})
+    for name in names:
+        with contextlib.suppress(ImportError):  # of other versions
+            importlib.import_module(name)
+    sys.meta_path.remove(hook)
+
+
+def _serve(channel: socket.socket) -> Callable[[], None] | None:
+    """Fork a process for each program, until the channel is closed. The process of a program gets the program."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(channel, 1 << 18, 4)
+        if not request:
+            return None
+        if os.fork() == 0:
+            channel.close()
+            return _supervise(pickle.loads(request), socket.socket(fileno=descriptors[0]), descriptors[1:])  # noqa: S301
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _supervise(request: Request, answers: socket.socket, streams: list[int]) -> Callable[[], None]:
+    """Fork the process of a program, and send its id and its exit status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        answers.close()
+        return _become(request, streams)
+    for descriptor in streams:
+        os.close(descriptor)
+    # Its parent alone ends the program, by its signals.
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(ignored, signal.SIG_IGN)
+    answers.send(str(pid).encode())
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(OSError):  # the test has ended
+        answers.send(str(status).encode())
+    os._exit(0)
+
+
+def _become(request: Request, streams: list[int]) -> Callable[[], None]:
+    """Take the streams, the environment and the directory of a program. Returns the program."""
+    kind, arguments, environment, directory, umask, new_session = request
+    for standard, descriptor in enumerate(streams):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
+    if new_session:
+        os.setsid()
+    os.chdir(directory)
+    os.umask(umask)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    sys.dont_write_bytecode = bool(environment.get("PYTHONDONTWRITEBYTECODE"))
+    # The server's streams know the kind of the server's files.
+    unbuffered = bool(environment.get("PYTHONUNBUFFERED"))
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
+    sys.stdout.reconfigure(write_through=unbuffered)
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    if options := environment.get("PYTHONWARNINGS"):
+        sys.warnoptions[:] = options.split(",")
+        warnings._processoptions(sys.warnoptions)  # type: ignore[attr-defined]
+    first = {"plsync": sys.path[0], "-c": "", "-m": directory, "file": str(Path(arguments[0]).absolute().parent)}[kind]
+    sys.path[:1] = [first, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    importlib.invalidate_caches()
+    if kind == "plsync":
+        sys.argv[:] = arguments
+        from plsync.cli import main  # noqa: PLC0415 - only this server has imported plsync
+
+        return main
+    return lambda: _run(kind, arguments)
+
+
+def _run(kind: str, arguments: list[str]) -> None:
+    """Run code, a module or a file as the main program."""
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if kind == "-m":
+        import runpy  # noqa: PLC0415 - few programs need it
+
+        sys.argv[:] = arguments
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        return
+    if kind == "-c":
+        name, source = "<string>", arguments[0].encode()
+        sys.argv[:] = ["-c", *arguments[1:]]
+    else:
+        name, source = str(Path(arguments[0]).absolute()), Path(arguments[0]).read_bytes()
+        main.__file__ = name
+        sys.argv[:] = arguments
+    exec(compile(source, name, "exec", dont_inherit=True), main.__dict__)  # noqa: S102
+
+
+if __name__ == "__main__":
+    # The script that pip installs has its directory first. This file's directory has no library.
+    sys.path[0] = str(Path(sys.executable).parent)
+    gc.disable()
+    if sys.argv[2] == "plsync":
+        importlib.import_module("plsync.cli")
+
+        with contextlib.suppress(ImportError):  # of recent versions
+            import typer._adapters  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
+    else:
+        _import(_LIBRARIES)
+    gc.collect()
+    # A collection in a fork would copy each page that has an object.
+    gc.freeze()
+    gc.enable()
+    if program := _serve(socket.socket(fileno=int(sys.argv[1]))):
+        program()
