@@ -13,7 +13,6 @@ Every table is a dict from a short name, the id of the parametrised test, to the
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -149,33 +148,34 @@ def assert_linear(
         least: the first length, in characters. It grows until the time can be measured.
         budget: seconds for each character. The default is 50 ms for a million characters.
     """
-    before = time.thread_time()
-    function(make(2 * least))
-    if time.thread_time() - before <= 2 * least * budget:
+    if _seconds(function, make(2 * least)) <= 2 * least * budget:
         return
-    length, took = least, _seconds(function, make(least))
+    length, took = least, _least_seconds(function, make(least))
     while took < 0.002 and length < 800_000:
-        length, took = 2 * length, _seconds(function, make(2 * length))
-    longer = math.inf
+        length, took = 2 * length, _least_seconds(function, make(2 * length))
+    longer = _seconds(function, make(4 * length))
     for _ in range(6):
-        took = min(took, _seconds(function, make(length)))
-        longer = min(longer, _seconds(function, make(4 * length)))
         if longer <= max(8 * took, 4 * length * budget):
             return
+        took = min(took, _least_seconds(function, make(length)))
+        longer = min(longer, _least_seconds(function, make(4 * length)))
     raise AssertionError(f"{length} characters take {took:.4f} s, {4 * length} take {longer:.4f} s")
 
 
+def _least_seconds(function: Callable[[str], object], text: str) -> float:
+    """The least time of three calls."""
+    times = [_seconds(function, text)]
+    while len(times) < 3 and times[0] <= 1:
+        times.append(_seconds(function, text))
+    return min(times)
+
+
 def _seconds(function: Callable[[str], object], text: str) -> float:
-    """The least time of three calls, in seconds of this thread's processor."""
-    times = []
+    """The time of a call, in seconds of this thread's processor."""
     gc.disable()
     try:
-        for _ in range(3):
-            before = time.thread_time()
-            function(text)
-            times.append(time.thread_time() - before)
-            if times[0] > 1:
-                break
+        before = time.thread_time()
+        function(text)
+        return time.thread_time() - before
     finally:
         gc.enable()
-    return min(times)
