@@ -155,6 +155,8 @@ if __name__ == "__main__":
             import typer._adapters  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
     else:
         _import(_LIBRARIES)
+    # A fork puts the directories of its environment in front.
+    del sys.path[1 : 1 + len(list(filter(None, os.environ.pop("PYTHONPATH", "").split(os.pathsep))))]
     gc.collect()
     # A collection in a fork would copy each page that has an object.
     gc.freeze()

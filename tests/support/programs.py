@@ -49,8 +49,8 @@ _LONGEST = 150_000
 # A program with these names finds out about its own process.
 _SHOWS_FORK = ("sys.modules", "sys.orig_argv", "/proc/")
 
-# tests/compat.sh puts other versions of the libraries in front.
-_HAS_OTHER_LIBRARIES = "PYTHONPATH" in os.environ
+# tests/compat.sh puts other versions of the libraries in front, which a server imports as well.
+_PATH = os.environ.get("PYTHONPATH", "")
 
 
 class _Server:
@@ -63,7 +63,7 @@ class _Server:
         with other:
             self.process = subprocess.Popen(
                 [sys.executable, Path(__file__).with_name("program_server.py"), str(other.fileno()), imports],
-                env={"PATH": os.environ.get("PATH", os.defpath)},
+                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _PATH},
                 pass_fds=[other.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd="/",
@@ -123,8 +123,13 @@ def _is_script(path: Path) -> bool:
         return file.readline(1000).rstrip() == f"#!{sys.executable}".encode()
 
 
+def _has_libraries_of_server(path: str) -> bool:
+    first, given = (text.split(os.pathsep) if text else [] for text in (_PATH, path))
+    return given[: len(first)] == first and "" not in given
+
+
 def _can_fork(environment: dict[str, str]) -> bool:
-    if sys.platform != "linux" or _HAS_OTHER_LIBRARIES or "" in environment.get("PYTHONPATH", "-").split(os.pathsep):
+    if sys.platform != "linux" or not _has_libraries_of_server(environment.get("PYTHONPATH", "")):
         return False
     acting = [name for name in environment if name.startswith(_READ_AT_START) and name not in _APPLIED]
     # The server's locale is C.UTF-8.
