@@ -20,7 +20,8 @@ from langchain_core.runnables import RunnableLambda
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync._common.native import Store
-from plsync.journal.digests import Filler, figures
+from plsync.journal.digest_filler import Filler
+from plsync.journal.digests import figures
 from plsync.journal.usage import GROUPINGS, measures, summed
 from tests.support.spooling import CACHED, SpoolWriter
 

@@ -20,7 +20,7 @@ from plsync.cli.workspaces import Named, named
 from plsync.delivery.limits import MAX_BATCH_RECORDS, MAX_IN_FLIGHT
 
 if TYPE_CHECKING:
-    from plsync.cli.served_journal import RunOptions
+    from plsync.cli.run_options import RunOptions
     from plsync.delivery.runner import Runner
     from plsync.promptlayer.client import PromptLayerClient
 
@@ -126,8 +126,8 @@ def run(
         plsync run --callbacks app_callbacks:pl_id_callback
     """
     # An HTTP client is slow to import, and commands that only read need none.
+    from plsync.cli.run_options import RunOptions  # noqa: PLC0415
     from plsync.cli.run_workspaces import WorkspacesRun  # noqa: PLC0415
-    from plsync.cli.served_journal import RunOptions  # noqa: PLC0415
     from plsync.config.file import read_config  # noqa: PLC0415
     from plsync.delivery.memory import MemoryBudget, default_memory  # noqa: PLC0415
 
@@ -182,7 +182,7 @@ def _deliver_only(chosen: Named, run_options: RunOptions) -> None:
     """Deliver the request ids of one journal, and send nothing."""
     from plsync.cli.callback_delivery import CallbackRun  # noqa: PLC0415 - few runs send nothing
     from plsync.cli.run_reporter import RunReporter  # noqa: PLC0415 - loaded by now
-    from plsync.cli.served_journal import WORK_LEFT  # noqa: PLC0415 - loaded by now
+    from plsync.cli.run_result import WORK_LEFT  # noqa: PLC0415 - loaded by now
 
     reporter = RunReporter(run_options.json, verbose=run_options.verbose, once=run_options.once)
     with chosen.explained():
@@ -194,7 +194,8 @@ def _deliver_only(chosen: Named, run_options: RunOptions) -> None:
 def _run_one(chosen: Named, run_options: RunOptions) -> None:
     """Serve one journal in the main thread."""
     from plsync.cli.run_reporter import RunReporter  # noqa: PLC0415 - loaded by now
-    from plsync.cli.served_journal import WORK_LEFT, ServedJournal  # noqa: PLC0415 - loaded by now
+    from plsync.cli.run_result import WORK_LEFT  # noqa: PLC0415 - loaded by now
+    from plsync.cli.served_journal import ServedJournal  # noqa: PLC0415 - loaded by now
     from plsync.config.file import read_config  # noqa: PLC0415 - loaded by now
     from plsync.promptlayer.settings import settings_of  # noqa: PLC0415 - loaded by now
 

@@ -18,8 +18,10 @@ from plsync.bundle.hub import Hub, Origin
 from plsync.cli.hub_settings import settings_of_origin
 from plsync.cli.output import print_note
 from plsync.cli.passphrase import machine_keys
+from plsync.cli.run_options import RunOptions
 from plsync.cli.run_reporter import RunReporter
-from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
+from plsync.cli.run_result import WORK_LEFT
+from plsync.cli.served_journal import ServedJournal
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import Watchdog, notify
 from plsync.delivery.link import Links

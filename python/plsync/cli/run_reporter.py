@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import Final, TextIO
 
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
@@ -23,13 +23,11 @@ from plsync.cli.run_messages import (
     shown_path,
 )
 from plsync.cli.run_output import choose_output
+from plsync.cli.run_result import Served
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import FollowUpReport, KeyReport, PassReport, Pause, Step
 from plsync.journal.servers import Server
 from plsync.promptlayer.outcomes import Exhausted, Outcome, Unreachable, label
-
-if TYPE_CHECKING:
-    from plsync.cli.served_journal import Served
 
 __all__ = ["RunReporter"]
 

@@ -12,8 +12,10 @@ from typing import Final
 from plsync._common.clock import elapsed
 from plsync._common.logged import reason_of
 from plsync.cli.output import print_note, print_traceback
+from plsync.cli.run_options import RunOptions
 from plsync.cli.run_reporter import RunReporter
-from plsync.cli.served_journal import WORK_LEFT, RunOptions, ServedJournal
+from plsync.cli.run_result import WORK_LEFT
+from plsync.cli.served_journal import ServedJournal
 from plsync.cli.signals import until_signalled
 from plsync.cli.systemd import Watchdog, notify
 from plsync.config.file import Config, Workspace, read_config

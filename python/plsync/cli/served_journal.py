@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import typer
-
-from plsync.callbacks.command import Command
 from plsync.callbacks.dispatcher import CallbackDispatcher
-from plsync.callbacks.resolve import ImportableFunctions
 from plsync.callbacks.worker import CallbackReport
 from plsync.cli import humanize
 from plsync.cli.deliveries import left_by_delivery
 from plsync.cli.disk import DiskWatch
 from plsync.cli.output import print_note
+from plsync.cli.run_options import RunOptions
+from plsync.cli.run_reporter import RunReporter
+from plsync.cli.run_result import Served
 from plsync.delivery.last_run import reported_run, store
 from plsync.delivery.link import Link, connected
 from plsync.delivery.lock import SenderLock, sole_sender
@@ -29,88 +26,16 @@ from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import PassReport, Pause, Step
 from plsync.delivery.runner import Runner
 from plsync.delivery.wake import Wake
-from plsync.errors import JournalError, Offline, SyncError
-from plsync.journal.digests import Filler
+from plsync.errors import JournalError, Offline
+from plsync.journal.digest_filler import Filler
 from plsync.journal.journal import Journal
 from plsync.promptlayer.client import PromptLayerClient, halt_error
 from plsync.promptlayer.settings import DEFAULT_BASE_URL
 
 if TYPE_CHECKING:
-    from plsync.cli.run_reporter import RunReporter
-    from plsync.delivery.memory import MemoryBudget
     from plsync.promptlayer.settings import Settings
 
-__all__ = ["WORK_LEFT", "RunOptions", "Served", "ServedJournal"]
-
-WORK_LEFT: Final = 3
-"""The exit code of a run that leaves work."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """The options of ``plsync run``."""
-
-    once: bool
-    callbacks: list[str]
-    exec_: str | None
-    no_callbacks: bool
-    batch: int
-    in_flight: int
-    settle: float
-    trees: bool
-    tree_wait: float
-    memory: MemoryBudget
-    """The memory for the contents of records, of all journals that the run serves."""
-    json: bool
-    verbose: bool = False
-    rebind: bool = False
-    take_back: bool = False
-    """Put the records that hubs have in doubt first, and so look them up."""
-
-    def functions(self) -> ImportableFunctions | None:
-        """The functions of callbacks; None to call none.
-
-        Raises:
-            BadParameter: ``--callbacks`` is wrong.
-        """
-        if self.no_callbacks:
-            return None
-        try:
-            return ImportableFunctions(self.callbacks)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--callbacks") from None
-
-    def command(self) -> Command | None:
-        """The command for each request id; None without one.
-
-        Raises:
-            BadParameter: ``--exec`` is wrong.
-        """
-        if self.exec_ is None:
-            return None
-        try:
-            # With --json the output of callbacks goes to stderr, so that stdout holds nothing but JSON.
-            return Command(self.exec_, stdout=sys.stderr.fileno() if self.json else None)
-        except ValueError as error:
-            raise typer.BadParameter(f"{self.exec_}: {error}", param_hint="--exec") from None
-
-
-@dataclass(frozen=True)
-class Served:
-    """The result of serving a journal."""
-
-    left: dict[str, int]
-    """The remaining work, as in ``plsync status``."""
-    shown: Mapping[str, int]
-    """The same, with the records that the quota dropped under ``dropped``."""
-    unavailable: list[str]
-    """One message for each callback function that could not be imported."""
-    stranded: int = 0
-    """The follow-ups of refused and held records."""
-    elsewhere: Mapping[str, int] = field(default_factory=dict)
-    """The records in doubt at each server that the journal does not send to any more."""
-    error: SyncError | None = None
-    """The setting that a person has to change, if the run ended for it."""
+__all__ = ["ServedJournal"]
 
 
 class ServedJournal:

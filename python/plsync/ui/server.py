@@ -20,7 +20,7 @@ import uvicorn
 
 from plsync._common.files import create_new
 from plsync.errors import ConfigError
-from plsync.journal.digests import Filler
+from plsync.journal.digest_filler import Filler
 from plsync.journal.journal import Journal
 from plsync.ui.app import make_app
 from plsync.ui.settings import Settings

@@ -11,7 +11,8 @@ import { DataTable } from "../parts/data-table";
 import { Icon } from "../parts/icons";
 import { ValueView } from "../parts/json";
 import { ResultState } from "../parts/state";
-import { Line, Plain, visible } from "../parts/text";
+import { Line, Plain } from "../parts/text";
+import { visible } from "../parts/verbatim";
 import { Grow, Mute } from "../parts/basics";
 
 // Longer texts are shown side by side without marks: the comparison of words would block the page.

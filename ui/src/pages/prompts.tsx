@@ -5,7 +5,8 @@ import { useApi } from "../lib/hooks";
 import { href, setQuery, usePlace } from "../lib/router";
 import { Failure, Loading } from "../parts/failure";
 import { Icon } from "../parts/icons";
-import { Line, TextView, visible } from "../parts/text";
+import { Line, TextView } from "../parts/text";
+import { visible } from "../parts/verbatim";
 import { Mute } from "../parts/basics";
 
 /** A template with its variables marked. */

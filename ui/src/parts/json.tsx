@@ -2,7 +2,8 @@ import { useState } from "preact/hooks";
 import type { Value } from "../api/types";
 import { json, plural, size } from "../lib/format";
 import { Icon } from "./icons";
-import { Plain, TextView, visible } from "./text";
+import { Plain, TextView } from "./text";
+import { visible } from "./verbatim";
 import { Mute } from "./basics";
 
 const PAGE = 100;

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { copy } from "../lib/notes";
 import { Icon } from "./icons";
-import { visible } from "./text";
+import { visible } from "./verbatim";
 
 // Markdown as models write it, as elements. HTML stays text, links and images are text with a copy button, and each
 // line is read once. Everything passes as text nodes: no string becomes markup.
