@@ -8,8 +8,10 @@ mod compare;
 mod digests;
 mod model;
 mod pair;
+mod salvaged;
 mod servers;
 mod step;
+mod trees;
 
 use common::{NOW, temp_dir};
 use plsync_journal::{Durability, Spool, Store};
@@ -31,11 +33,13 @@ proptest! {
         let path = dir.path().join("journal");
         let store = Some(Store::open(&path, true).unwrap());
         let spool = Spool::open(&path, Durability::Process).unwrap();
-        let model = Model { now: NOW, ..Model::default() };
-        let mut pair = Pair { path, spool, store, model, next_request: 0 };
+        let model = Model { now: NOW, waits: true, ..Model::default() };
+        let mut pair = Pair { dir, path, spool, store, model, next_request: 0 };
+        pair.set_tree_wait();
         for step in &steps {
             pair.run(step);
             pair.compare();
         }
+        pair.compare_salvaged();
     }
 }

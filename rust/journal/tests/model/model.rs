@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use plsync_journal::{CallEnd, FLAG_FORGOTTEN, FrameKind, Lane, Millis, RecordId, RequestId, Seq, ServerId, State};
+use plsync_journal::{
+    CallEnd, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RUN, FrameKind, Lane, Millis, RecordId, RequestId, Seq, ServerId, State,
+};
 use proptest::sample::Index;
 
 use crate::common::SINK;
@@ -30,9 +32,14 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub struct Modelled {
     pub shown: Record,
+    /// The root of its tree, for a record in a tree.
+    pub root: Option<RecordId>,
+    /// The number of the process that recorded its first event.
+    pub process: usize,
     pub lane: Lane,
     pub raw: bool,
     pub leased_at: Millis,
+    /// [`Millis::MAX`] while the record waits for the end of its tree's root.
     pub lease_until: Millis,
     /// The server of a record in doubt, if it is not the bound one.
     pub elsewhere: Option<u32>,
@@ -53,21 +60,34 @@ impl Entry {
     }
 }
 
-#[derive(Clone, Debug)]
-pub struct Appended {
+/// A record that has started: a call, or another run of a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Started {
     pub id: RecordId,
-    pub kind: FrameKind,
-    pub ended: CallEnd,
+    pub root: Option<RecordId>,
     pub lane: Lane,
-    pub sink: bool,
-    pub body: Vec<u8>,
+    pub is_call: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug)]
+pub struct Appended {
+    pub record: Started,
+    pub kind: FrameKind,
+    pub ended: CallEnd,
+    pub sink: bool,
+    pub body: Vec<u8>,
+    pub process: usize,
+}
+
+#[derive(Clone, Default)]
 pub struct Model {
     pub now: Millis,
     pub spool: Vec<Appended>,
-    pub calls: Vec<RecordId>,
+    pub started: Vec<Started>,
+    /// The number of the process that records.
+    pub process: usize,
+    /// Whether records wait for the end of their root.
+    pub waits: bool,
     pub records: BTreeMap<RecordId, Modelled>,
     pub callbacks: BTreeMap<(&'static str, Seq), Entry>,
     /// Records by the number of their ack.
@@ -81,11 +101,16 @@ pub struct Model {
 
 impl Model {
     pub fn ingest(&mut self) {
+        let mut ended = Vec::new();
         for appended in std::mem::take(&mut self.spool) {
-            let seq = Seq(self.records.len() as u64 + 1);
-            let record = self.records.entry(appended.id).or_insert_with(|| Modelled::new(seq));
-            record.add(appended);
+            let (id, seq) = (appended.record.id, Seq(self.records.len() as u64 + 1));
+            let new = || Modelled::new(seq, appended.process);
+            if self.records.entry(id).or_insert_with(new).add(appended) {
+                ended.push(id);
+            }
         }
+        self.grow(&ended);
+        self.abandon();
     }
 
     /// How many acks the subscriber has not received yet.
@@ -131,6 +156,7 @@ impl Model {
         if record.shown.state != State::Acked {
             edit(record);
             record.settle_forgotten();
+            record.settle_growing();
             if record.shown.state != State::InDoubt {
                 record.elsewhere = None;
             }
@@ -140,7 +166,7 @@ impl Model {
 }
 
 impl Modelled {
-    pub fn new(seq: Seq) -> Self {
+    pub fn new(seq: Seq, process: usize) -> Self {
         let shown = Record {
             seq,
             state: State::Pending,
@@ -155,7 +181,25 @@ impl Modelled {
             request: None,
             server: None,
         };
-        Self { shown, lane: Lane(0), raw: false, leased_at: Millis::EPOCH, lease_until: Millis::EPOCH, elsewhere: None }
+        Self {
+            shown,
+            root: None,
+            process,
+            lane: Lane(0),
+            raw: false,
+            leased_at: Millis::EPOCH,
+            lease_until: Millis::EPOCH,
+            elsewhere: None,
+        }
+    }
+
+    pub fn is_run(&self) -> bool {
+        self.shown.flags & FLAG_RUN != 0
+    }
+
+    /// Whether the user or the quota removed its content.
+    pub fn is_pruned(&self) -> bool {
+        self.shown.flags & FLAG_PRUNED != 0
     }
 
     pub fn is_forgotten(&self) -> bool {
@@ -182,23 +226,34 @@ impl Modelled {
         .into();
     }
 
-    pub fn add(&mut self, event: Appended) {
+    /// Adds an event. Returns whether the record was open, and has ended.
+    pub fn add(&mut self, event: Appended) -> bool {
         if self.is_forgotten() {
-            return;
+            return false;
         }
+        self.root = self.root.or(event.record.root);
         let shown = &mut self.shown;
+        let was_open = shown.ended == CallEnd::No;
         match event.kind {
-            FrameKind::End if shown.ended != CallEnd::No => return,
-            FrameKind::End => (shown.ended, shown.end) = (event.ended, Some(event.body)),
+            FrameKind::End | FrameKind::RunEnd => {
+                let is_abandoned = shown.ended == CallEnd::Abandoned && shown.state == State::Pending;
+                if !was_open && !is_abandoned {
+                    return false;
+                }
+                (shown.ended, shown.end) = (event.ended, Some(event.body));
+            }
             FrameKind::Raw => {
                 self.raw = true;
                 (shown.ended, shown.state, shown.start) = (CallEnd::Ok, State::Held, Some(event.body));
                 shown.last_error = "opaque bytes, appended without a handler: nothing to send".into();
             }
-            FrameKind::RunStart | FrameKind::RunEnd => unreachable!("the model has calls alone"),
-            FrameKind::Start | FrameKind::Segment => (self.lane, shown.start) = (event.lane, Some(event.body)),
+            FrameKind::Start | FrameKind::RunStart | FrameKind::Segment => {
+                (self.lane, shown.start) = (event.record.lane, Some(event.body));
+            }
         }
+        shown.flags |= if event.kind.is_run() { FLAG_RUN } else { 0 };
         shown.sink = shown.sink.take().or(event.sink.then(|| SINK.to_owned()));
+        was_open && shown.ended != CallEnd::No
     }
 
     pub fn is_unsettled(&self) -> bool {
@@ -212,7 +267,7 @@ impl Modelled {
     /// When a waiting record is due.
     pub fn waits_until(&self, now: Millis) -> Option<Millis> {
         match self.shown.state {
-            State::Pending if self.shown.ended != CallEnd::No => Some(self.shown.not_before).filter(|at| *at > now),
+            State::Pending if self.is_listed() => Some(self.shown.not_before).filter(|at| *at > now),
             State::InDoubt if self.elsewhere.is_none() => Some(self.shown.not_before),
             State::InDoubt | State::Pending | State::Leased | State::Acked | State::Dead | State::Held => None,
         }
@@ -222,12 +277,17 @@ impl Modelled {
     pub fn blocks_lane(&self, now: Millis) -> bool {
         match self.shown.state {
             State::Leased | State::InDoubt => self.elsewhere.is_none(),
-            State::Pending => self.shown.ended != CallEnd::No && self.shown.not_before > now,
+            State::Pending => self.is_listed() && self.shown.not_before > now,
             State::Acked | State::Dead | State::Held => false,
         }
     }
 
     pub fn is_due(&self, now: Millis) -> bool {
-        self.shown.state == State::Pending && self.shown.ended != CallEnd::No && self.shown.not_before <= now
+        self.shown.state == State::Pending && self.is_listed() && self.shown.not_before <= now
+    }
+
+    /// Whether a pending record is in the outbox.
+    fn is_listed(&self) -> bool {
+        self.shown.ended != CallEnd::No && !self.is_growing()
     }
 }

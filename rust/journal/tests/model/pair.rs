@@ -8,14 +8,16 @@ use plsync_journal::{
     LeaseLimits, Limits, Millis, ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, labels,
 };
 use proptest::sample::Index;
+use tempfile::TempDir;
 
 use crate::SUBSCRIBER;
 use crate::common::{LEASE, SINK, facts, ms};
-use crate::model::{Appended, Entry, Model};
+use crate::model::{Appended, Entry, Model, Started};
 use crate::step::Step;
 
 /// A store and its model.
 pub struct Pair {
+    pub dir: TempDir,
     pub path: PathBuf,
     pub spool: Spool,
     pub store: Option<Store>,
@@ -28,9 +30,13 @@ impl Pair {
         self.store.as_ref().unwrap()
     }
 
-    fn append(&mut self, id: RecordId, kind: FrameKind, ended: CallEnd, lane: Lane, sink: bool) {
+    pub fn append(&mut self, record: Started, kind: FrameKind, ended: CallEnd, sink: bool) {
+        let id = record.id;
         let body = format!("{{\"{kind:?}\":\"{}\"}}", id.hex().repeat(1 + usize::from(id.0[15] % 4))).into_bytes();
         let mut section = Vec::new();
+        if let Some(root) = record.root {
+            labels::push(&mut section, labels::ROOT, &root.0);
+        }
         labels::push(&mut section, labels::TAG, b"model");
         if sink {
             labels::push(&mut section, labels::SINK, SINK.as_bytes());
@@ -43,25 +49,40 @@ impl Pair {
                 _ => {}
             }
         }
+        let lane = if kind.is_end() { Lane::UNORDERED } else { record.lane };
         let head = Head { ended, lane, ..Head::new(kind, id) };
         self.spool.append(&Event { head, labels: &section, body: &body }).unwrap();
-        self.model.spool.push(Appended { id, kind, ended, lane, sink, body });
+        self.model.spool.push(Appended { record, kind, ended, sink, body, process: self.model.process });
+    }
+
+    /// Appends the start of a record.
+    pub fn start(&mut self, record: Started, sink: bool) {
+        self.model.started.push(record);
+        let kind = if record.is_call { FrameKind::Start } else { FrameKind::RunStart };
+        self.append(record, kind, CallEnd::No, sink);
+    }
+
+    /// Appends an event of a new call outside trees.
+    fn append_alone(&mut self, kind: FrameKind, ended: CallEnd, sink: bool) {
+        let record = Started { id: RecordId::new(), root: None, lane: Lane::UNORDERED, is_call: true };
+        self.append(record, kind, ended, sink);
     }
 
     pub fn run(&mut self, step: &Step) {
         let now = self.model.now;
         match step {
             Step::Start(lane, sink) => {
-                let id = RecordId::new();
-                self.model.calls.push(id);
-                self.append(id, FrameKind::Start, CallEnd::No, *lane, *sink);
+                self.start(Started { id: RecordId::new(), root: None, lane: *lane, is_call: true }, *sink);
             }
-            Step::End(call, ended) if !self.model.calls.is_empty() => {
-                let id = *call.get(&self.model.calls);
-                self.append(id, FrameKind::End, *ended, Lane(0), false);
+            Step::End(record, ended) if !self.model.started.is_empty() => {
+                let record = *record.get(&self.model.started);
+                let kind = if record.is_call { FrameKind::End } else { FrameKind::RunEnd };
+                self.append(record, kind, *ended, false);
             }
-            Step::EndAlone(ended) => self.append(RecordId::new(), FrameKind::End, *ended, Lane(0), true),
-            Step::Raw => self.append(RecordId::new(), FrameKind::Raw, CallEnd::No, Lane(0), false),
+            Step::EndAlone(ended) => self.append_alone(FrameKind::End, *ended, true),
+            Step::Root(lane) => self.start_root(*lane),
+            Step::Member(root, is_call, sink) => self.start_member(*root, *is_call, *sink),
+            Step::Raw => self.append_alone(FrameKind::Raw, CallEnd::No, false),
             Step::Ingest => {
                 self.store().ingest(true).unwrap();
                 self.model.ingest();
@@ -69,16 +90,24 @@ impl Pair {
             Step::Reopen => {
                 self.store = None;
                 self.store = Some(Store::open(&self.path, false).unwrap());
+                self.set_tree_wait();
+            }
+            Step::Die => self.die(),
+            Step::TreeWait(waits) => {
+                self.model.waits = *waits;
+                self.set_tree_wait();
             }
             Step::Wait(wait) => self.model.now = now + ms((*wait).into()),
             Step::Lease(limit, per_lane) => self.lease(*limit, *per_lane),
             Step::Orphan(old, settle) => self.orphan(ms((*old).into()), ms((*settle).into())),
             Step::Ack(record) => self.ack(*record),
+            Step::AckRun(record) => self.ack_run(*record),
             Step::Release(record, delay) => self.park(*record, None, now + ms((*delay).into())),
             Step::Park(record, state, delay) => self.park(*record, Some(*state), now + ms((*delay).into())),
             Step::Requeue(record) => self.requeue(*record),
             Step::Renew(record) => self.renew(*record),
             Step::Forget(record) => self.forget(*record),
+            Step::Prune(drops) => self.prune(*drops),
             Step::SetClock(by, longest) => self.set_clock((*by).into(), ms((*longest).into())),
             Step::Bind(account, how) => self.bind(*account, *how),
             Step::Withdraw(from) => self.withdraw(*from),
@@ -155,7 +184,8 @@ impl Pair {
         let limits =
             LeaseLimits { total: limits(limit), per_lane: limits(per_lane), per_tree: limits(limit), fitting: false };
         let leased = self.store().lease(limits, LEASE, now).unwrap();
-        let expected = self.model.due(limit, per_lane);
+        self.model.release_overdue();
+        let expected = self.model.units(self.model.due(limit, per_lane), limit);
         assert_eq!(leased.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
         for id in expected {
             self.model.edit(id, |record| {
@@ -183,6 +213,9 @@ impl Pair {
 
     fn ack(&mut self, record: Index) {
         let Some(id) = self.model.choose(record) else { return };
+        if self.model.records[&id].is_run() {
+            return self.ack_run(record);
+        }
         self.next_request += 1;
         // Two servers send the same ids now and then.
         let request = RequestId(1 + self.next_request % 7);
@@ -212,6 +245,11 @@ impl Pair {
 
     fn park(&mut self, record: Index, parked: Option<ParkedState>, not_before: Millis) {
         let Some(id) = self.model.choose(record) else { return };
+        // A sender moves records that it has leased, and leases no run that is open.
+        let of = &self.model.records[&id];
+        if of.root.is_some() && of.shown.ended == CallEnd::No {
+            return;
+        }
         let seq = self.model.edit(id, |record| {
             (record.shown.state, record.shown.not_before) = (parked.map_or(State::Pending, State::from), not_before);
             record.shown.last_error = "reason".into();
@@ -226,7 +264,7 @@ impl Pair {
         let Some(id) = self.model.choose(record) else { return };
         let mut moved = 0;
         let seq = self.model.edit(id, |record| {
-            if !record.raw && !record.is_forgotten() && matches!(record.shown.state, State::Dead | State::Held) {
+            if !record.raw && !record.is_pruned() && matches!(record.shown.state, State::Dead | State::Held) {
                 (record.shown.state, record.shown.not_before) = (State::Pending, Millis::EPOCH);
                 moved = 1;
             }
@@ -252,15 +290,20 @@ impl Pair {
         let report = self.store().forget(&[id], &[]).unwrap();
         let record = self.model.records.get_mut(&id).unwrap();
         assert_eq!(report.records[0].was_forgotten, record.is_forgotten());
-        assert_eq!(report.records[0].request_id, record.shown.request);
+        assert_eq!(report.records[0].request_id, record.shown.request.filter(|_| !record.is_run()));
         record.shown.flags |= FLAG_FORGOTTEN | FLAG_PRUNED;
         (record.shown.start, record.shown.end) = (None, None);
         if !report.records[0].was_forgotten {
             // The store takes the time of this machine's clock, which is before the time of the model.
             record.leased_at = Millis::EPOCH;
         }
+        let was_open = record.shown.ended == CallEnd::No;
         record.settle_forgotten();
+        record.settle_growing();
         let seq = record.shown.seq;
+        if was_open {
+            self.model.release_members(id);
+        }
         self.model.callbacks.retain(|(_, of), _| *of != seq);
     }
 
@@ -275,7 +318,9 @@ impl Pair {
             let shown = &mut record.shown;
             let is_sendable = shown.state == State::Pending && shown.ended != CallEnd::No;
             if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
-                let waits = (shifted(shown.not_before), shifted(record.lease_until));
+                let is_growing = record.lease_until == Millis::MAX;
+                let lease_until = if is_growing { Millis::MAX } else { shifted(record.lease_until) };
+                let waits = (shifted(shown.not_before), lease_until);
                 if waits != (shown.not_before, record.lease_until) {
                     record.leased_at = after;
                 }
@@ -304,13 +349,14 @@ impl Pair {
             }
         }
         let waiting = self.model.callbacks.iter().filter(|((of, _), entry)| *of == sink && !entry.dead);
+        // The entries of one process follow each other.
         let mut due: Vec<_> = waiting
             .filter(|(_, entry)| entry.due_at() <= now)
-            .map(|((_, seq), entry)| (entry.due_at(), *seq, entry.attempts))
+            .map(|((_, seq), entry)| (self.model.owner(sink, *seq), entry.due_at(), *seq, entry.attempts))
             .collect();
         due.sort_unstable();
-        due.retain(|(_, seq, _)| !expected.iter().any(|(taken, _)| taken == seq));
-        for (_, seq, attempts) in due {
+        due.retain(|(_, _, seq, _)| !expected.iter().any(|(taken, _)| taken == seq));
+        for (_, _, seq, attempts) in due {
             // An entry that was tried before is claimed alone.
             if expected.len() == limit || (!expected.is_empty() && (attempts > 0 || expected[0].1 > 0)) {
                 break;

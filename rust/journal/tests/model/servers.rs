@@ -49,8 +49,10 @@ impl Model {
         let known = self.servers.known.iter().find(|(_, server)| server.account == account).map(|(id, _)| *id);
         let bound = self.servers.bound;
         if let Some(old) = self.servers.known.get(&bound).cloned().filter(|old| old.account != account) {
-            let is_unclear = self.records.values().any(|record| self.unclear_at(record) == Some(bound));
-            if old.acked == 0 && !is_unclear {
+            let is_sent_there = |record: &crate::model::Modelled| {
+                record.shown.server == Some(ServerId(bound)) || self.unclear_at(record) == Some(bound)
+            };
+            if !self.records.values().any(is_sent_there) {
                 self.servers.known.remove(&bound);
             } else if how == Bind::Rotate && known.is_none() {
                 self.servers.known.get_mut(&bound).unwrap().account = account;
@@ -106,11 +108,11 @@ impl Model {
                     continue;
                 }
             }
-            if record.is_forgotten() && is_acked {
-                done.pruned += 1;
+            if record.is_pruned() && is_acked {
+                done.pruned += u64::from(!record.is_run());
                 continue;
             }
-            if is_acked {
+            if is_acked && !record.is_run() {
                 self.callbacks.retain(|(_, of), _| *of != seq);
                 self.acks.retain(|_, of| *of != seq);
                 if let Some(server) = self.servers.known.get_mut(&from) {
@@ -123,6 +125,9 @@ impl Model {
             shown.last_error = "withdrawn".into();
             record.elsewhere = None;
             record.settle_forgotten();
+            if record.is_run() {
+                continue;
+            }
             *(if record.shown.state == State::Pending { &mut done.records } else { &mut done.pruned }) += 1;
         }
         done
@@ -149,7 +154,7 @@ impl Pair {
         let model = &self.model;
         let unclear = |id| {
             let of = |record: &&crate::model::Modelled| {
-                record.shown.state == State::InDoubt && model.unclear_at(record) == Some(id)
+                record.shown.state == State::InDoubt && model.unclear_at(record) == Some(id) && !record.is_run()
             };
             model.records.values().filter(of).count() as u64
         };

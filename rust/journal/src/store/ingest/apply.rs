@@ -256,7 +256,7 @@ impl<'g, 'c, 't, 'e> Commit<'g, 'c, 't, 'e> {
         let row = self.change.update(seq, |row| {
             let was_open = row.ended == CallEnd::No;
             merge_into(row, event, sink);
-            if grows && was_open {
+            if grows && was_open && row.state == State::Pending {
                 row.grow_until(until);
             }
         })?;
@@ -362,8 +362,10 @@ fn merge_into(row: &mut StateRow, event: &Event, sink: SinkId) {
         FrameKind::End | FrameKind::RunEnd => row.ended = event.ended,
         FrameKind::Raw => {
             row.ended = CallEnd::Ok;
-            row.state = State::Held;
-            row.last_error = OPAQUE.into();
+            if row.state == State::Pending {
+                row.state = State::Held;
+                row.last_error = OPAQUE.into();
+            }
         }
         FrameKind::Start | FrameKind::RunStart | FrameKind::Segment => {
             row.lane = event.lane;

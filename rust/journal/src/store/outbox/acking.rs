@@ -14,7 +14,7 @@ use crate::{RequestId, Result, Seq};
 /// that is acked keeps its id, and a call without a request id its state. Returns how many acks of calls were new.
 pub(crate) fn store(change: &mut Change, acks: &[(Seq, Option<RequestId>)]) -> Result<u64> {
     let trees = change.trees;
-    let mut new = 0;
+    let (mut new, mut runs) = (0, 0);
     let mut number = ack_order::last(change.txn, trees)?.max(change.counts.last_ack);
     let bound = servers::bound(change.txn, trees)?;
     let server = bound.as_ref().map_or(ServerId::UNKNOWN, |server| server.id);
@@ -34,6 +34,7 @@ pub(crate) fn store(change: &mut Change, acks: &[(Seq, Option<RequestId>)]) -> R
         })?;
         trees.acks.put(change.txn, &seq_key(seq), &with_seal(&seq_key(seq), ack.encode()))?;
         if row.is_run() {
+            runs += 1;
             continue;
         }
         let Ack { request_id, .. } = ack;
@@ -48,6 +49,9 @@ pub(crate) fn store(change: &mut Change, acks: &[(Seq, Option<RequestId>)]) -> R
     }
     if let Some(server) = bound {
         servers::count_acks(change.txn, trees, server, new, change.now)?;
+    }
+    if runs > 0 {
+        servers::note_use(change.txn, trees, change.now)?;
     }
     Ok(new)
 }

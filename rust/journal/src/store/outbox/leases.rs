@@ -78,7 +78,7 @@ impl Store {
         })
     }
 
-    /// Whether a record may be leased now.
+    /// Whether a record may be leased now, or its wait for the end of its root is over, which the next lease notes.
     pub fn has_due(&self, now: Millis) -> Result<bool> {
         self.db().read(|txn, trees| {
             let is_overdue = self.next_growing(txn, trees)?.is_some_and(|until| until <= now);

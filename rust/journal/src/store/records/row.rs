@@ -201,6 +201,13 @@ impl StateRow {
         (self.not_before, self.lease_until) = (Millis::EPOCH, Millis::EPOCH);
     }
 
+    /// Ends that wait of a record that is not pending any more.
+    pub(crate) fn settle_growing(&mut self) {
+        if self.state != State::Pending && self.lease_until == Millis::MAX {
+            self.lease_until = Millis::EPOCH;
+        }
+    }
+
     /// Whether the record is dead because it was forgotten before it was sent.
     pub(crate) fn is_forgotten_unsent(&self) -> bool {
         self.is_forgotten() && self.state == State::Dead

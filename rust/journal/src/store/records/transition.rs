@@ -100,6 +100,7 @@ impl<'t, 'e> Change<'t, 'e> {
         let before = (row.ended, row.flags);
         edit(&mut row);
         row.settle_forgotten();
+        row.settle_growing();
         if was_in_doubt && row.state != State::InDoubt {
             elsewhere::remove(self.txn, self.trees, seq)?;
         }

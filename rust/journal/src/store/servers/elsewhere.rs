@@ -1,7 +1,7 @@
 //! Records in doubt that were sent to a server that the journal is no longer bound to. They are never looked up at, or sent to, the
 //! bound server.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use heed::{RoTxn, RwTxn};
 
@@ -47,14 +47,4 @@ pub(crate) fn of(txn: &RoTxn, trees: &Trees, server: ServerId) -> Result<Vec<Seq
         }
     }
     Ok(seqs)
-}
-
-/// The numbers of records by server.
-pub(crate) fn by_server(txn: &RoTxn, trees: &Trees) -> Result<BTreeMap<ServerId, u64>> {
-    let mut found = BTreeMap::new();
-    for entry in trees.elsewhere.iter(txn)? {
-        let (key, stored) = entry?;
-        *found.entry(read(key, stored).unwrap_or(ServerId::UNKNOWN)).or_default() += 1;
-    }
-    Ok(found)
 }

@@ -5,6 +5,7 @@
 mod binding;
 pub(crate) mod check;
 pub(crate) mod elsewhere;
+mod stats;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -13,15 +14,14 @@ use heed::{RoTxn, RwTxn};
 
 pub use binding::{Account, Bind};
 pub(crate) use binding::{BOUND, LAST_RUN, SECRET, bound, read_bound, read_secret, set_bound};
+pub use stats::ServerStats;
+pub(crate) use stats::stats;
 pub use withdraw::Withdrawn;
 
 use crate::frame::array;
 use crate::ids::ServerId;
-use crate::state::State;
-use crate::store::Store;
 use crate::store::db::trees::{Trees, seq_key, server_key, with_seal, without_seal};
 use crate::store::followups::queue::Queue;
-use crate::store::records::counts::Counts;
 use crate::store::records::row::Ack;
 use crate::{Millis, Result};
 
@@ -40,24 +40,13 @@ pub struct Server {
     pub account: [u8; 16],
     /// Whether the server is a stand-in for tests, which has nothing but test data.
     pub is_stand_in: bool,
-    /// When the first request id arrived, or it received the first follow-up; [`Millis::EPOCH`] before that, and while all
+    /// When the first request id arrived, or it received the first follow-up or run; [`Millis::EPOCH`] before that, and while all
     /// deliveries are withdrawn.
     pub first: Millis,
     /// When the newest of these arrived; [`Millis::EPOCH`] before the first. It outlives the withdrawal.
     pub last: Millis,
     /// Records that have a request id of this server.
     pub acked: u64,
-}
-
-/// A server, with the numbers of `plsync status`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerStats {
-    /// The server.
-    pub server: Server,
-    /// Whether the journal is bound to it.
-    pub is_bound: bool,
-    /// Records that were sent to it without a clear response.
-    pub in_doubt: u64,
 }
 
 impl Server {
@@ -165,33 +154,11 @@ pub(crate) fn recount(txn: &mut RwTxn, trees: &Trees) -> Result<()> {
     Ok(())
 }
 
-/// Stores that the bound server received a follow-up: it may have no ack, and is in use.
+/// Stores that the bound server is in use without a request id: it received a follow-up, or a run that is not a call.
 pub(crate) fn note_use(txn: &mut RwTxn, trees: &Trees, now: Millis) -> Result<()> {
     match bound(txn, trees)?.filter(|server| server.first == Millis::EPOCH) {
         Some(server) => put(txn, trees, &Server { first: now, last: now, ..server }),
         None => Ok(()),
-    }
-}
-
-/// The servers with their numbers, in the order in which the journal met them.
-pub(crate) fn stats(txn: &RoTxn, trees: &Trees) -> Result<Vec<ServerStats>> {
-    let bound = bound(txn, trees)?.map(|server| server.id);
-    let away = elsewhere::by_server(txn, trees)?;
-    let counts = Counts::load(txn, trees)?;
-    let in_doubt = counts.states[State::InDoubt as usize];
-    let here = in_doubt.saturating_sub(away.values().sum()).saturating_sub(counts.carried());
-    let with_numbers = |server: Server| {
-        let is_bound = Some(server.id) == bound;
-        let in_doubt = away.get(&server.id).copied().unwrap_or_default() + if is_bound { here } else { 0 };
-        ServerStats { server, is_bound, in_doubt }
-    };
-    Ok(all(txn, trees)?.into_iter().map(with_numbers).collect())
-}
-
-impl Store {
-    /// The servers that the journal knows, with their numbers.
-    pub fn servers(&self) -> Result<Vec<ServerStats>> {
-        self.db().read(stats)
     }
 }
 

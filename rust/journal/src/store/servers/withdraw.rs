@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use heed::RwTxn;
 
-use super::{elsewhere, get, put};
+use super::{Server, elsewhere, get, put};
 use crate::ids::{ServerId, SinkId};
 use crate::state::{FLAG_RENEWED, State};
 use crate::store::callbacks::EntryKey;
@@ -39,11 +39,11 @@ impl Store {
     pub fn withdraw(&self, from: &[ServerId], now: Millis, reason: &str) -> Result<Withdrawn> {
         let from: BTreeSet<ServerId> = from.iter().copied().collect();
         let mut total = Withdrawn::default();
+        while self.db().write(|txn, trees| withdraw_runs(txn, trees, &from, now, reason))? {}
         let mut after = Some(0);
         while let Some(number) = after {
             after = self.db().write(|txn, trees| withdraw_acked(txn, trees, &from, number, now, reason, &mut total))?;
         }
-        while self.db().write(|txn, trees| withdraw_runs(txn, trees, &from, now, reason))? {}
         self.db().write(|txn, trees| withdraw_unclear(txn, trees, &from, now, reason, &mut total))?;
         Ok(total)
     }
@@ -107,10 +107,8 @@ fn withdraw_acked(
         change.update(seq, |row| make_pending(row, reason))?;
         if let Some(mut server) = get(change.txn, trees, ack.server)? {
             server.acked = server.acked.saturating_sub(1);
-            if server.acked == 0 {
-                server.first = Millis::EPOCH;
-            }
             put(change.txn, trees, &server)?;
+            note_disuse(&mut change, server)?;
         }
         total.records += 1;
     }
@@ -118,29 +116,51 @@ fn withdraw_acked(
     Ok(last)
 }
 
-/// Withdraws runs that are not calls, which the order of acks does not list. Returns whether there may be more.
-fn withdraw_runs(txn: &mut RwTxn, trees: &Trees, from: &BTreeSet<ServerId>, now: Millis, reason: &str) -> Result<bool> {
-    let mut change = Change::begin(txn, trees, now)?;
-    if change.counts.acked_runs() == 0 {
-        return Ok(false);
+/// Notes that all deliveries to a server are withdrawn, if they are.
+fn note_disuse(change: &mut Change, server: Server) -> Result<()> {
+    if server.acked > 0 || !run_acks(change, 1, |ack, _| ack.server == server.id)?.is_empty() {
+        return Ok(());
     }
-    let mut chosen = Vec::new();
-    for entry in trees.acks.iter(change.txn)? {
+    put(change.txn, change.trees, &Server { first: Millis::EPOCH, ..server })
+}
+
+/// Up to `limit` acks of runs that are not calls, which fulfil a condition. The order of acks does not list them.
+fn run_acks(change: &Change, limit: usize, condition: impl Fn(Ack, &StateRow) -> bool) -> Result<Vec<(Seq, Ack)>> {
+    let mut found = Vec::new();
+    if change.counts.acked_runs() == 0 {
+        return Ok(found);
+    }
+    for entry in change.trees.acks.iter(change.txn)? {
         let (key, stored) = entry?;
-        let ack = without_seal(key, stored).and_then(Ack::read);
-        if ack.is_some_and(|ack| !ack.is_of_call() && from.contains(&ack.server)) {
-            let seq = tail_seq(key)?;
-            if !load(change.txn, trees, seq)?.is_pruned() {
-                chosen.push(seq);
-            }
+        let Some(ack) = without_seal(key, stored).and_then(Ack::read).filter(|ack| !ack.is_of_call()) else { continue };
+        let seq = tail_seq(key)?;
+        if condition(ack, &load(change.txn, change.trees, seq)?) {
+            found.push((seq, ack));
         }
-        if chosen.len() == BATCH {
+        if found.len() == limit {
             break;
         }
     }
-    for seq in &chosen {
+    Ok(found)
+}
+
+/// Withdraws runs that are not calls. Returns whether there may be more.
+fn withdraw_runs(txn: &mut RwTxn, trees: &Trees, from: &BTreeSet<ServerId>, now: Millis, reason: &str) -> Result<bool> {
+    let mut change = Change::begin(txn, trees, now)?;
+    let chosen = run_acks(&change, BATCH, |ack, row| from.contains(&ack.server) && !row.is_pruned())?;
+    if chosen.is_empty() {
+        return Ok(false);
+    }
+    let mut left = BTreeSet::new();
+    for (seq, ack) in &chosen {
         trees.acks.delete(change.txn, &seq_key(*seq))?;
         change.update(*seq, |row| make_pending(row, reason))?;
+        left.insert(ack.server);
+    }
+    for server in left {
+        if let Some(server) = get(change.txn, trees, server)? {
+            note_disuse(&mut change, server)?;
+        }
     }
     change.finish()?;
     Ok(chosen.len() == BATCH)
