@@ -142,6 +142,9 @@ class Recorder:
             input: the input of a run that read it as a stream, else None.
         """
 
+    def note_wait(self, run_id: UUID) -> None:
+        """Notes that an open run, a graph, waits for a person. It will end well. Never raises."""
+
     def is_open(self, run_id: UUID) -> bool:
         """Whether a run with this run id has started and not ended."""
 
@@ -1314,7 +1317,7 @@ class Store:
         """Sets how long ended records wait for the end of their tree's root, for all leases of this process."""
 
     def has_due(self, now_ms: int) -> bool:
-        """Whether a record may be leased now."""
+        """Whether a record may be leased now, or its wait for the end of its root is over."""
 
     def orphan_leases(self, old_ms: int, due_ms: int) -> int:
         """Puts records that a dead sender had leased in doubt, and returns their number.

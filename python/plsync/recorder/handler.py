@@ -19,6 +19,7 @@ from plsync._common.redaction import Redact
 from plsync.callbacks import sinks
 from plsync.recorder import arrived, failure
 from plsync.recorder.failed_steps import FailedSteps
+from plsync.recorder.graph_interrupts import GraphInterrupts
 
 if TYPE_CHECKING:
     from plsync.callbacks.in_process import CallbackThread
@@ -36,7 +37,7 @@ _OF_THIS_PROCESS: Final = frozenset({"_callback_thread", "_delivery_thread", "_r
 # The callbacks of runs that start, and that end well, are native. In rust/python/src/recorder, callbacks.rs records
 # models, and step_callbacks.rs records chains, tools and retrievers. python/plsync/_native.pyi documents both classes:
 # LangChainCallbacks and its subclass StepCallbacks.
-class PromptLayerCallbackHandler(StepCallbacks, FailedSteps, BaseCallbackHandler):
+class PromptLayerCallbackHandler(StepCallbacks, FailedSteps, GraphInterrupts, BaseCallbackHandler):
     """Records every call of its models in a journal. ``plsync run`` sends the records to PromptLayer.
 
     >>> from langchain_core.language_models import FakeListLLM
@@ -243,7 +244,8 @@ class PromptLayerCallbackHandler(StepCallbacks, FailedSteps, BaseCallbackHandler
         state = {name: value for name, value in self.__dict__.items() if name not in _OF_THIS_PROCESS}
         if self._callback is not None and not sinks.is_importable(self._callback):
             state["_callback"] = None
-        return type(self).__new__, (type(self),), state
+        cls = getattr(self, "_plain_class", type(self))
+        return cls.__new__, (cls,), state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Opens the journal by its path."""

@@ -6,13 +6,14 @@
 //! Programs call these functions themselves, too. An argument that is absent or of another class costs only itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use plsync_journal::{CallEnd, FLAG_CACHED};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::{ffi, intern};
 
 use super::Recorder;
 use super::answer::{generations_of, is_cached, usage_of};
@@ -33,6 +34,8 @@ struct Attached {
     recorder: Py<Recorder>,
     /// Called after each start.
     on_started: Option<Py<PyAny>>,
+    /// Whether `LangGraph` is imported, and the handler has its base class.
+    knows_graphs: AtomicBool,
 }
 
 /// An argument. `LangChain` passes each; other callers may leave it out.
@@ -48,7 +51,7 @@ impl LangChainCallbacks {
     }
 
     fn _attach(&self, py: Python<'_>, recorder: Py<Recorder>, on_started: Option<Py<PyAny>>) -> PyResult<()> {
-        let attached = self.attached.set(py, Attached { recorder, on_started });
+        let attached = self.attached.set(py, Attached { recorder, on_started, knows_graphs: AtomicBool::new(false) });
         attached.map_err(|_| PyRuntimeError::new_err("this handler is attached to its journal already"))
     }
 
@@ -247,6 +250,22 @@ impl LangChainCallbacks {
     fn attached(&self, py: Python<'_>) -> PyResult<&Attached> {
         let attached = self.attached.get(py);
         attached.ok_or_else(|| PyRuntimeError::new_err("this handler was made without calling its __init__"))
+    }
+
+    /// Adds the base class of `LangGraph`'s handlers to the handler, once the program has imported `LangGraph`.
+    pub(super) fn join_graphs(&self, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = handler.py();
+        let attached = self.attached(py)?;
+        if attached.knows_graphs.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // SAFETY: the GIL is held. The result is a borrowed reference to the dict of the imported modules.
+        let modules = unsafe { Bound::from_borrowed_ptr(py, ffi::PyImport_GetModuleDict()) };
+        if modules.contains(intern!(py, "langgraph.callbacks"))? {
+            let is_joined = handler.call_method0(intern!(py, "_join_langgraph"))?.is_truthy()?;
+            attached.knows_graphs.store(is_joined, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Records a start, then calls the `on_started` of the handler.

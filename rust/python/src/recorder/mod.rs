@@ -127,6 +127,14 @@ impl Recorder {
         });
     }
 
+    /// Notes that an open run, a graph, waits for a person. It will end well.
+    fn note_wait(&self, run_id: &Bound<'_, PyAny>) {
+        self.calls.without_raising(run_id.py(), || {
+            self.calls.note_wait(run_id);
+            Ok(())
+        });
+    }
+
     /// Counts an event that could not be recorded, and warns once.
     fn note_failure(&self, py: Python<'_>, reason: &str) {
         self.calls.note_failure(py, reason);

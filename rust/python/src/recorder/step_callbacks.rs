@@ -164,9 +164,12 @@ impl StepCallbacks {
 }
 
 fn start(handler: &Bound<'_, StepCallbacks>, step: &StepStart<'_, '_>) -> PyResult<()> {
-    let calls = handler.as_super().get().calls(handler.py())?;
+    let py = handler.py();
+    let callbacks = handler.as_super().get();
+    let calls = callbacks.calls(py)?;
     if calls.runs != Runs::Llm {
-        calls.without_raising(handler.py(), || calls.start_step(step));
+        calls.without_raising(py, || calls.start_step(step));
+        calls.without_raising(py, || callbacks.join_graphs(handler));
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ use crate::id_map::IdHasher;
 /// A tag of chains that `LangChain` and `LangGraph` use inside. They are no step of the program.
 const HIDDEN: &str = "langsmith:hidden";
 
+/// Stands for the graph itself among the graphs that a run waits for.
+const OF_ITSELF: u64 = 0;
+
 /// The arguments of a start callback.
 pub(super) struct StepStart<'a, 'py> {
     /// `chain`, `prompt`, `parser`, `tool` or `retriever`.
@@ -214,6 +217,12 @@ impl Calls {
             facts: None,
         };
         event::write(py, &self.spool, self.redact.as_ref(), envelope, &fields)
+    }
+
+    /// Notes that an open step waits for a person.
+    pub(super) fn note_wait(&self, run_id: &Bound<'_, PyAny>) {
+        let key = self.key(run_id);
+        self.open_runs().wait(key.bits, OF_ITSELF, false);
     }
 
     /// Closes a step and writes its end event. The end of a run that is no open step is ignored.
