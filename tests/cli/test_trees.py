@@ -67,8 +67,25 @@ def test_an_error_and_a_narrow_terminal_are_shown(handler: PromptLayerCallbackHa
     with pytest.raises(ValueError, match="no station"):
         use(handler, broken)
     (used,) = (line for line in drawn(path) if "Tool:" in line)
-    assert "error" in used and used.endswith("ValueError: no station in Paris")
+    assert used.endswith('error  {"city":"Paris"}  ValueError: no station in Paris')
     assert max(map(len, drawn(path, 40))) <= 40
+
+
+def test_a_tool_without_content_has_no_arrow(path: Path) -> None:
+    use(PromptLayerCallbackHandler(journal=path, content=False))
+    (used,) = (line for line in drawn(path) if "Tool:" in line)
+    assert used.endswith(" ms")
+
+
+def test_a_run_that_started_after_the_end_of_a_tree_names_it(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    kept = []
+    RunnableLambda(lambda text, config: kept.append(config), name="first").invoke("x", {"callbacks": [handler]})
+    agent_model("late").invoke("late?", kept[0])
+    with Journal.open(path) as journal:
+        (first,) = journal.trees()
+        call = journal.tree(next(journal.records()).id)
+        (head,) = tree_page(call, call.id, 200)
+    assert f"  started after the end of {first.id}  " in head.plain
 
 
 def test_a_name_begins_no_line_and_moves_no_column(handler: PromptLayerCallbackHandler, path: Path) -> None:

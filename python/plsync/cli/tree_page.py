@@ -40,7 +40,7 @@ def tree_page(root: Run, chosen: str, width: int) -> Iterator[Text]:
         line = Text.assemble((lead, "dim"), (name, "bold" if run.id == chosen else ""))
         line.append(" " * max(0, column - cell_len(lead + name)) + _GAP)
         line.append(f"{humanize.duration(run.duration_ns):>8}")
-        for fact in _facts(run):
+        for fact in filter(None, _facts(run)):
             line.append(_GAP)
             line.append_text(fact)
         yield _cut(line, width)
@@ -66,6 +66,7 @@ def _head(root: Run) -> Text:
         Text(humanize.duration(root.duration_ns) or ("running" if root.status == "pending" else "")),
         Text(sums(root)),
         Text(f"trace {root.record.trace_id}", style="dim"),
+        Text(f"started after the end of {after}" if (after := root.record.started_after) else "", style="dim"),
         humanize.delivery(root.record),
     ]
     return Text(_GAP).join(cell for cell in cells if cell.plain)
@@ -102,7 +103,9 @@ def _facts(run: Run) -> Iterator[Text]:
         if run.record.request_id is not None:
             yield Text(f"request {run.record.request_id}", style="dim")
     elif run.kind in ("tool", "retriever"):
-        yield Text(" → ").join([one_line(_content(run.input), _CONTENT), one_line(_content(run.output), _CONTENT)])
+        yield Text(" → ").join(
+            one_line(_content(value), _CONTENT) for value in (run.input, run.output) if value is not None
+        )
     elif run.status == "interrupted" and run.output is not None and run.parent is not None:
         yield one_line(_content(run.output), _CONTENT)
     error = run.record.error
