@@ -59,7 +59,11 @@ impl<'py> Value<'_, 'py> {
                 out.extend_from_slice(&run_id.text());
                 out.push(b'"');
             }
-            Self::Record(Some(id)) => text::write(out, &id.hex()),
+            Self::Record(Some(id)) => {
+                out.push(b'"');
+                out.extend_from_slice(&id.hex_digits());
+                out.push(b'"');
+            }
             Self::Times(times) if !times.is_empty() => {
                 let mut separator = b'[';
                 for time in *times {
