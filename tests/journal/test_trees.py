@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
@@ -143,6 +144,22 @@ def test_trees_are_filtered_by_their_root(path: Path) -> None:
         ]
         assert [run.name for run in journal.trees(tag="weather")] == ["forecast"]
         assert len(list(journal.trees(thread="t2"))) == 1
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize("limit", [None, 3, 150])
+def test_few_of_many_trees_pass_a_filter_of_their_metadata(path: Path, limit: int | None, oldest_first: bool) -> None:
+    handler = PromptLayerCallbackHandler(journal=path)
+    for number in range(700):
+        run_id = uuid4()
+        # The search for the text of the number passes each root.
+        metadata = {"number": number % 4, "other": "1"}
+        handler.on_chain_start(None, {}, run_id=run_id, metadata=metadata, name=str(number))
+        handler.on_chain_end({}, run_id=run_id)
+    names = [str(number) for number in range(700) if number % 4 == 1]
+    with Journal.open(path) as journal:
+        found = journal.trees(metadata={"number": 1}, limit=limit, oldest_first=oldest_first)
+        assert [run.name for run in found] == (names if oldest_first else names[::-1])[:limit]
 
 
 def test_runs_that_are_not_calls_are_left_out(recorded: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ __all__ = ["Run", "inherits_metadata", "members", "read", "roots"]
 
 _PAGE: Final = 1000
 _ROOTS: Final = 100
+_MOST_ROOTS: Final = 3200
 
 
 @final
@@ -190,7 +191,11 @@ def roots(
         oldest_first: the order.
         limit: the maximum number of trees.
     """
-    found = _by_index(store, oldest_first) if arguments is None else _by_query(store, arguments, passes, oldest_first)
+    found = (
+        _by_index(store, oldest_first)
+        if arguments is None
+        else _by_query(store, arguments, passes, oldest_first, limit)
+    )
     for record in islice(found, limit):
         yield read(store, record)
 
@@ -207,18 +212,21 @@ def _by_index(store: Store, oldest_first: bool) -> Iterator[Record]:
 
 
 def _by_query(
-    store: Store, arguments: dict[str, Any], passes: Callable[[Row], bool], oldest_first: bool
+    store: Store, arguments: dict[str, Any], passes: Callable[[Row], bool], oldest_first: bool, limit: int | None
 ) -> Iterator[Record]:
     arguments = {**arguments, "runs": True, "roots": True}
+    size = min(_ROOTS, limit or _ROOTS)
     while True:
-        rows = store.query(**arguments, oldest_first=oldest_first, limit=_ROOTS)
+        rows = store.query(**arguments, oldest_first=oldest_first, limit=size)
         for row in rows:
             record = Record(row)
             if record.is_run and record.parent_id is None and passes(row):
                 yield record
-        if is_last(rows, _ROOTS):
+        if is_last(rows, size):
             return
         arguments["after" if oldest_first else "before"] = rows[-1].id
+        # Each page may walk whole indexes. If few of its rows pass, the next pages are large.
+        size = min(2 * size, _MOST_ROOTS)
 
 
 def _linked(records: list[Record], root_id: str) -> Run:
