@@ -79,7 +79,8 @@ def test_a_tool_without_content_has_no_arrow(path: Path) -> None:
 
 def test_a_run_that_started_after_the_end_of_a_tree_names_it(handler: PromptLayerCallbackHandler, path: Path) -> None:
     kept = []
-    RunnableLambda(lambda text, config: kept.append(config), name="first").invoke("x", {"callbacks": [handler]})
+    first_run: Any = RunnableLambda(lambda text, config: kept.append(config), name="first")
+    first_run.invoke("x", {"callbacks": [handler]})
     agent_model("late").invoke("late?", kept[0])
     with Journal.open(path) as journal:
         (first,) = journal.trees()
@@ -115,6 +116,22 @@ def test_trees_are_listed(handler: PromptLayerCallbackHandler, path: Path) -> No
     assert head.split() == ["ID", "STARTED", "NAME", "RESULT", "DELIVERY", "TOOK", "CALLS", "AND", "TOOLS"]
     assert "LangGraph  interrupted" in waiting and "0 calls" in waiting
     assert "forecast" in done and "2 calls · 1 tool" in done
+
+
+@pytest.mark.parametrize(
+    ("filters", "reason"),
+    [
+        (("--model", "gpt-4o"), "which has no model; `plsync list` lists calls"),
+        (("--tag", "absent"), "`plsync list --trees` without filters shows the newest runs"),
+    ],
+)
+def test_a_list_without_a_tree_names_the_reason(
+    handler: PromptLayerCallbackHandler, path: Path, filters: tuple[str, ...], reason: str
+) -> None:
+    use(handler)
+    done = run(path, "list", "--trees", *filters)
+    assert (done.stdout, done.returncode) == ("", 0)
+    assert reason in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("width", [80, 70, 60])

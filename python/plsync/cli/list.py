@@ -10,7 +10,7 @@ import typer
 
 from plsync.cli import completion, humanize, options
 from plsync.cli.followup_table import FOLLOW_UP_STATES, find_follow_ups, follow_up_lines
-from plsync.cli.nothing_found import nothing_found
+from plsync.cli.nothing_found import no_tree_found, nothing_found
 from plsync.cli.output import is_for_program, print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_json import record_json
 from plsync.cli.record_table import Table
@@ -82,7 +82,7 @@ def list_records(
     with Journal.open(journal) as opened:
         if trees:
             found = opened.trees(limit=None if limit is None else limit + 1, oldest_first=oldest_first, **filters)
-            _list_trees(opened, found, limit, json=json)
+            _list_trees(opened, found, limit, filters, json=json)
             return
         if follow_ups is not None:
             if oldest_first:
@@ -112,7 +112,7 @@ def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> Non
     print_lines(console, Table.lines_of(records, console.width, journal.last_seq(), is_full=is_for_program(console)))
 
 
-def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, *, json: bool) -> None:
+def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, filters: Filters, *, json: bool) -> None:
     if json:
         for tree in islice(trees, limit):
             print_json(tree.as_dict())
@@ -122,7 +122,7 @@ def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, *, js
             console = stdout_console()
             print_lines(console, tree_lines(found, console.width, journal.last_seq(), is_full=is_for_program(console)))
         else:
-            print_note("no run matches; `plsync list` lists calls, and a handler with runs='tree' records runs")
+            print_note(no_tree_found(journal, filters))
     if next(trees, None) is not None:
         print_note(f"{humanize.count(limit or 0, 'run')} shown; there are more: -n all shows all")
 

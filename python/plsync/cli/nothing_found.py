@@ -8,7 +8,7 @@ from typing import Final
 from plsync.journal.filters import Filters, names_model
 from plsync.journal.journal import Journal
 
-__all__ = ["nothing_found"]
+__all__ = ["no_tree_found", "nothing_found"]
 
 _MOST_MODELS: Final = 20
 
@@ -20,6 +20,15 @@ def nothing_found(journal: Journal, filters: Filters) -> str:
     if (model := filters.get("model")) and not any(names_model(model, name) for name in journal.models()):
         return f"no record matches; {_models(journal.models())}"
     return "no record matches; `plsync list` without filters shows the newest records"
+
+
+def no_tree_found(journal: Journal, filters: Filters) -> str:
+    """Why no tree was found: its root is no call, no root passes the filters, or the journal has calls alone."""
+    if filters.get("model"):
+        return "no run matches: a run passes the filters of its root, which has no model; `plsync list` lists calls"
+    if next(journal.trees(limit=1), None) is not None:
+        return "no run matches; `plsync list --trees` without filters shows the newest runs"
+    return "no run matches; `plsync list` lists calls, and a handler with runs='tree' records runs"
 
 
 def _models(names: Iterable[str]) -> str:
