@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, facts, ms, request_id, row, start};
+use common::{Bench, LEASE, NOW, SINK, ack, assert_sound, end, facts, ms, raw, request_id, row, start};
 use plsync_journal::{
-    CallEnd, Error, Event, FLAG_PRUNED, Millis, Op, ParkedState, Query, RecordId, RequestId, Row, SalvageReport,
+    CallEnd, Error, Event, FLAG_PRUNED, Millis, Op, ParkedState, Query, Quota, RecordId, RequestId, Row, SalvageReport,
     SentFollowUp, Seq, State, Store, Target, labels, salvage,
 };
 use tempfile::TempDir;
@@ -266,6 +266,23 @@ fn the_spool_is_salvaged_without_a_store() {
     assert!(report.records >= 20 && report.lost == report.records + 1);
     assert!(all(&store).iter().all(|row| row.state == State::InDoubt));
     assert_matches(&store, &journal, &report);
+}
+
+#[test]
+fn an_opaque_record_that_was_sent_and_pruned_stays_sent() {
+    let bench = Bench::new();
+    let id = RecordId::new();
+    bench.spool.append(&raw(id, b"opaque")).unwrap();
+    let store = bench.store();
+    store.ack(&[(row(&store, id).seq, RequestId(7))]).unwrap();
+    store.set_quota(&Quota { max_bytes: Some(0), ..Quota::default() }).unwrap();
+    store.ingest(true).unwrap();
+    drop(store);
+    let copy = bench.dir.path().join("salvaged");
+    salvage(&bench.path, &copy).unwrap();
+    let salvaged = Store::open(&copy, false).unwrap();
+    assert_sound(&salvaged);
+    assert_eq!(row(&salvaged, id).state, State::Acked);
 }
 
 #[test]

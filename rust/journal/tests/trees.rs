@@ -5,8 +5,8 @@ mod common;
 use common::runs::{LANE, Run, growing};
 use common::{Bench, LEASE, NOW, assert_sound, limits, ms, open, row};
 use plsync_journal::{
-    Account, Bind, CallEnd, ClockChange, FLAG_RUN, Millis, Query, RecordId, RequestId, Seq, State, Store, TREE_WAIT,
-    labels,
+    Account, Bind, CallEnd, ClockChange, FLAG_RUN, Millis, ParkedState, Query, RecordId, RequestId, Seq, State, Store,
+    TREE_WAIT, labels,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -113,8 +113,7 @@ fn delivered(bench: &Bench) -> (Store, [Run; 3]) {
     tool.end(&bench.spool, CallEnd::Ok);
     root.end(&bench.spool, CallEnd::Ok);
     let store = bench.store();
-    let account = Account { url: "https://promptlayer".into(), account: [1; 16], is_stand_in: false };
-    store.bind(&account, Bind::Refuse).unwrap();
+    store.bind(&account(1), Bind::Refuse).unwrap();
     leased(&store, Millis::now());
     assert_eq!(store.ack_tree(&[(Seq(1), None), (Seq(2), Some(RequestId(7))), (Seq(3), None)]).unwrap(), 1);
     (store, [root, call, tool])
@@ -147,6 +146,46 @@ fn a_call_is_never_acked_without_a_request_id() {
     leased(&store, NOW);
     assert_eq!(store.ack_tree(&[(Seq(1), None)]).unwrap(), 0);
     assert_eq!(store.query(&Query::default()).unwrap()[0].state, State::Leased);
+}
+
+fn account(key: u8) -> Account {
+    Account { url: "https://promptlayer".into(), account: [key; 16], is_stand_in: false }
+}
+
+#[test]
+fn a_server_that_received_runs_alone_is_in_use_until_they_are_withdrawn() {
+    let bench = Bench::new();
+    let [root, ..] = growing(&bench.spool);
+    root.end(&bench.spool, CallEnd::Ok);
+    let store = bench.store();
+    store.bind(&account(1), Bind::Refuse).unwrap();
+    let server = store.servers().unwrap()[0].server.id;
+    store.ack_tree(&[(row(&store, root.id).seq, None)]).unwrap();
+    // Another workspace has another number, and the records of the first one keep theirs.
+    assert!(store.bind(&account(2), Bind::Refuse).unwrap().is_some());
+    store.bind(&account(2), Bind::Leave).unwrap();
+    assert_eq!(store.servers().unwrap().len(), 2);
+    assert_eq!(row(&store, root.id).ack.unwrap().server, server);
+    store.withdraw(&[server], NOW, "sent again").unwrap();
+    assert_eq!(store.servers().unwrap()[0].server.first, Millis::EPOCH);
+    assert_sound(&store);
+}
+
+#[test]
+fn the_number_in_doubt_at_a_server_is_of_calls() {
+    let bench = Bench::new();
+    let [root, call, _] = growing(&bench.spool);
+    root.end(&bench.spool, CallEnd::Ok);
+    let store = bench.store();
+    store.bind(&account(1), Bind::Refuse).unwrap();
+    store.park(&[root.id, call.id].map(|id| row(&store, id).seq), ParkedState::InDoubt, NOW, "reset").unwrap();
+    let in_doubt = || store.servers().unwrap().iter().map(|stats| stats.in_doubt).collect::<Vec<_>>();
+    assert_eq!(in_doubt(), [1]);
+    store.ack_tree(&[(row(&store, call.id).seq, Some(RequestId(7)))]).unwrap();
+    assert_eq!(in_doubt(), [0]);
+    store.bind(&account(2), Bind::Leave).unwrap();
+    assert_eq!(in_doubt(), [0, 0]);
+    assert_sound(&store);
 }
 
 #[test]
