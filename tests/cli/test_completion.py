@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import programs
 from tests.support.commands import PLSYNC, environment, run
 from tests.support.spooling import SpoolWriter
 
@@ -18,6 +19,15 @@ BASH = shutil.which("bash")
 FISH = shutil.which("fish")
 
 
+def environment_with_commands(path: Path) -> dict[str, str]:
+    """An environment whose PATH has ``plsync``."""
+    variables = environment(path)
+    variables["PATH"] = f"{PLSYNC.parent}:{variables['PATH']}"
+    commands = path.with_name("commands")
+    commands.mkdir()
+    return variables | {"PATH": programs.add_commands(commands, variables)}
+
+
 def completed(path: Path, *lines: str) -> list[list[str]]:
     """The words that bash offers after each of these lines."""
     script = ['eval "$(plsync --show-completion)"']
@@ -25,8 +35,7 @@ def completed(path: Path, *lines: str) -> list[list[str]]:
         words = [*shlex.split(line), *([""] if line.endswith(" ") else [])]
         script += [f"COMP_WORDS=({shlex.join(words)})", f"COMP_CWORD={len(words) - 1}"]
         script += ["COMPREPLY=()", "_plsync_completion plsync", 'printf "%s\\t" "${COMPREPLY[@]}"; echo']
-    variables = environment(path)
-    variables["PATH"] = f"{PLSYNC.parent}:{variables['PATH']}"
+    variables = environment_with_commands(path)
     command = [BASH or "bash", "--norc", "-c", "\n".join(script)]
     done = subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
     assert done.stderr == ""
@@ -111,8 +120,7 @@ def test_no_content_of_a_record_can_run_in_a_shell(writer: SpoolWriter, path: Pa
 @pytest.mark.skipif(FISH is None, reason="this machine has no fish")
 def test_fish_offers_commands_and_values(writer: SpoolWriter, path: Path) -> None:
     writer.call("a", "b", at=T, tags=["geo"], params={"model": "gpt-4o"})
-    variables = environment(path)
-    variables["PATH"] = f"{PLSYNC.parent}:{variables['PATH']}"
+    variables = environment_with_commands(path)
     lines = ("plsync sho", "plsync list --model g", "plsync list --result c")
     script = "plsync --show-completion | source\n" + "".join(f"complete -C '{line}'\n" for line in lines)
     command = [FISH or "fish", "--no-config", "-c", script]

@@ -156,7 +156,9 @@ PAGE = (ROOT / "docs" / "guide" / "monitoring.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("hours", "code"), [(0, 0), (2, 1), (5, 2), (None, 3)])
-def test_the_plugin_of_the_docs_maps_the_exit_codes(path: Path, hours: int | None, code: int) -> None:
+def test_the_plugin_of_the_docs_maps_the_exit_codes(
+    path: Path, hours: int | None, code: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     if hours is not None:
         record(path, hours)
         Journal.open(path).close()
@@ -164,6 +166,7 @@ def test_the_plugin_of_the_docs_maps_the_exit_codes(path: Path, hours: int | Non
             pass
     (script,) = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", PAGE, re.DOTALL)
     settings = {**environment(path), "PATH": f"{PLSYNC.parent}:{os.environ['PATH']}"}
+    settings["PATH"] = programs.add_commands(tmp_path_factory.mktemp("commands"), settings)
     done = programs.run(
         ["/bin/sh", "-c", script], env=settings, capture_output=True, text=True, check=False, timeout=60
     )

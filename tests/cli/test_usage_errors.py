@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plsync.cli import main
-from tests.support.commands import all_commands, run
+from tests.support.commands import all_commands, command_of_plsync, run
 from tests.support.spooling import SpoolWriter
 from tests.support.terminal import on_terminal
 
@@ -62,6 +62,8 @@ def called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.delenv("PROMPTLAYER_API_KEY", raising=False)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    # typer makes the objects of all commands in each call.
+    monkeypatch.setattr("typer.main.get_command", lambda _: command_of_plsync())
 
     def call(*arguments: str) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["plsync", *arguments])

@@ -19,6 +19,7 @@ from plsync._common import native
 from plsync.cli import app
 from plsync.delivery.lock import sole_sender
 from plsync.errors import JournalError, PlsyncError, PlsyncWarning
+from tests.support.commands import plsync_for_forks
 from tests.support.models import Chat
 from tests.support.planted import KINDS, PLACES, WRITER, plant, state_of
 from tests.support.users import STRANGER, as_user, in_child, needs_root, public_directory
@@ -37,6 +38,13 @@ def recorded_failures(path: Path) -> list[str]:
         warnings.simplefilter("always")
         assert Chat().invoke("hi", {"callbacks": [PromptLayerCallbackHandler(journal=path)]}).content == "yes"
     return [str(warning.message) for warning in shown if issubclass(warning.category, PlsyncWarning)]
+
+
+@pytest.fixture(autouse=True)
+def commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The objects of all commands, which typer makes in each call otherwise."""
+    plsync = plsync_for_forks()
+    monkeypatch.setattr("typer.testing._get_command", lambda _: plsync)
 
 
 @pytest.fixture

@@ -49,10 +49,11 @@ def snippets() -> list[Snippet]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     journal = str(tmp_path / "journal")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal, "PYTEST_ADDOPTS": PYTEST_QUICKLY}
+    variables = {"PATH": path, "HOME": str(tmp_path), "PLSYNC_JOURNAL": journal, "PYTEST_ADDOPTS": PYTEST_QUICKLY}
+    return variables | {"PATH": programs.add_commands(tmp_path_factory.mktemp("commands"), variables)}
 
 
 @pytest.fixture

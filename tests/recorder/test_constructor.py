@@ -41,8 +41,9 @@ AS_A_STRANGER = """
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can take another uid")
 @pytest.mark.parametrize("variable", [None, "HOME=/", "PLSYNC_JOURNAL=~nobody-at-all/j", "XDG_DATA_HOME=~x/y"])
 def test_a_program_without_a_home_runs(variable: str | None, tmp_path: Path) -> None:
-    run = [sys.executable, "-W", "error", "-c", textwrap.dedent(AS_A_STRANGER), *filter(None, [variable])]
-    done = programs.run(run, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    run = [sys.executable, "-c", textwrap.dedent(AS_A_STRANGER), *filter(None, [variable])]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    done = programs.run(run, env=environment, check=False, capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout.startswith("yes True True "), done.stdout + done.stderr
     assert done.returncode == 0
 

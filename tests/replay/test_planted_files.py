@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from plsync.replay.storage.file import RecordingFile
 from tests.replay.test_blobs import PICTURE, picture
 from tests.support.models import Chat
 from tests.support.planted import KINDS, state_of
+from tests.support.pytest_runs import popen
 from tests.support.replaying import recorded, replayed
 from tests.support.users import in_child
 
@@ -159,8 +161,9 @@ def test_it(plsync_recording):
 
 @pytest.mark.parametrize("options", [("--plsync-record=all",), ("--plsync-prune",)])
 def test_a_run_that_prunes_removes_nothing_of_another_program(
-    options: tuple[str, ...], pytester: pytest.Pytester, store: Path
+    options: tuple[str, ...], pytester: pytest.Pytester, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pytester, "popen", partial(popen, pytester))
     pytester.makepyfile(test_app=APP)
     directory = pytester.path / "recordings" / "test_app"
     directory.mkdir(parents=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import programs
 from tests.support.pytest_runs import live, questions, recordings, run, summary
 from tests.support.terminal import hidden_characters
 
@@ -500,4 +501,4 @@ def test_no_recorded_text_steers_the_terminal_of_a_report(tests: pytest.Pytester
 
 def run_as_program(tests: pytest.Pytester, *arguments: str) -> str:
     command = [sys.executable, "-m", "pytest", "--color=no", *arguments]
-    return subprocess.run(command, cwd=tests.path, capture_output=True, text=True, check=False, timeout=60).stdout
+    return str(programs.run(command, cwd=tests.path, capture_output=True, text=True, timeout=60).stdout)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +43,37 @@ def json_lines(journal: Path, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in printed(journal, *arguments, "--json").splitlines()]
 
 
-def all_commands() -> dict[str, Any]:
-    """The commands of ``plsync`` in typer, by their names; a subcommand has both names."""
+@cache
+def command_of_plsync() -> Any:
+    """``plsync`` in typer."""
     # The oldest typer warns about the newest click, and few tests need the commands.
     from typer.main import get_command  # noqa: PLC0415
 
     from plsync.cli import app  # noqa: PLC0415
 
+    return get_command(app)
+
+
+# The modules that `plsync run` and errors of usage import.
+_IMPORTED_LATER = (
+    "typer.rich_utils",
+    "plsync.cli.run_workspaces",
+    "plsync.delivery.runner",
+    "plsync.promptlayer.client",
+)
+
+
+def plsync_for_forks() -> Any:
+    """``plsync`` in typer, for forks of this process. They import nothing more."""
+    for name in _IMPORTED_LATER:
+        importlib.import_module(name)
+    return command_of_plsync()
+
+
+def all_commands() -> dict[str, Any]:
+    """The commands of ``plsync`` in typer, by their names; a subcommand has both names."""
     found: dict[str, Any] = {}
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in command_of_plsync().commands.items():
         inner = getattr(command, "commands", None)
         found |= {f"{name} {key}": value for key, value in inner.items()} if inner else {name: command}
     return found

@@ -1,6 +1,6 @@
 """The server process of :mod:`tests.support.programs`, which forks a process for each program.
 
-Usage: python program_server.py SOCKET plsync|libraries
+Usage: python program_server.py CHANNEL COMMANDS plsync|libraries
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import marshal
 import os
-import pickle
+import select
 import signal
 import socket
 import sys
@@ -24,6 +25,7 @@ from pathlib import Path
 _LIBRARIES = (
     "asyncio",
     "concurrent.futures.thread",
+    "execnet.gateway_base",
     "httpcore",
     "httpx",
     "langchain_core.callbacks.manager",
@@ -57,17 +59,29 @@ def _import(names: tuple[str, ...]) -> None:
     sys.meta_path.remove(hook)
 
 
-def _serve(channel: socket.socket) -> Callable[[], None] | None:
-    """Fork a process for each program, until the channel is closed. The process of a program gets the program."""
+def _serve(channel: socket.socket, commands: socket.socket) -> Callable[[], None] | None:
+    """Fork a process for each program, until the channel is closed. The process of a program gets the program.
+
+    Args:
+        channel: requests of tests, each with the socket for the answers.
+        commands: connections of the commands in shells, one for each request.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        request, descriptors, _, _ = socket.recv_fds(channel, 1 << 18, 4)
-        if not request:
-            return None
+        if channel in select.select([channel, commands], [], [])[0]:
+            request, descriptors, _, _ = socket.recv_fds(channel, 1 << 18, 5)
+            if not request:
+                return None
+            answers = descriptors.pop(0)
+        else:
+            connection, _ = commands.accept()
+            request, descriptors, _, _ = socket.recv_fds(connection, 1 << 18, 3)
+            answers = connection.detach()
         if os.fork() == 0:
             channel.close()
-            return _supervise(pickle.loads(request), socket.socket(fileno=descriptors[0]), descriptors[1:])  # noqa: S301
-        for descriptor in descriptors:
+            commands.close()
+            return _supervise(marshal.loads(request), socket.socket(fileno=answers), descriptors)  # noqa: S302
+        for descriptor in (answers, *descriptors):
             os.close(descriptor)
 
 
@@ -93,9 +107,15 @@ def _supervise(request: Request, answers: socket.socket, streams: list[int]) -> 
 def _become(request: Request, streams: list[int]) -> Callable[[], None]:
     """Take the streams, the environment and the directory of a program. Returns the program."""
     kind, arguments, environment, directory, umask, new_session = request
-    for standard, descriptor in enumerate(streams):
+    for standard, descriptor in enumerate(streams[:3]):
         os.dup2(descriptor, standard)
         os.close(descriptor)
+    for channel in streams[3:]:
+        if kind == "-m" and arguments[0] == "pytest":
+            os.set_inheritable(channel, False)
+            client.fork_workers(socket.socket(fileno=channel))
+        else:
+            os.close(channel)
     if new_session:
         os.setsid()
     os.chdir(directory)
@@ -145,11 +165,14 @@ def _run(kind: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    client = importlib.import_module("programs")
     # The script that pip installs has its directory first. This file's directory has no library.
     sys.path[0] = str(Path(sys.executable).parent)
     gc.disable()
-    if sys.argv[2] == "plsync":
-        importlib.import_module("plsync.cli")
+    if sys.argv[3] == "plsync":
+        # `plsync run` imports all but the first when it begins.
+        for name in ("plsync.cli", "plsync.cli.run_workspaces", "plsync.delivery.runner", "plsync.promptlayer.client"):
+            importlib.import_module(name)
 
         with contextlib.suppress(ImportError):  # of recent versions
             import typer._adapters  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
@@ -161,5 +184,6 @@ if __name__ == "__main__":
     # A collection in a fork would copy each page that has an object.
     gc.freeze()
     gc.enable()
-    if program := _serve(socket.socket(fileno=int(sys.argv[1]))):
+    channel, commands = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:3])
+    if program := _serve(channel, commands):
         program()

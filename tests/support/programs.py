@@ -10,8 +10,8 @@ runs in a new one, and so does any other command.
 from __future__ import annotations
 
 import atexit
+import marshal
 import os
-import pickle
 import resource
 import shutil
 import socket
@@ -19,9 +19,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-__all__ = ["PLSYNC", "PLSYNC_IN_PYTHON", "Popen", "run"]
+__all__ = ["PLSYNC", "PLSYNC_IN_PYTHON", "Popen", "add_commands", "fork_workers", "run"]
 
 PLSYNC = Path(sys.executable).with_name("plsync")
 PLSYNC_IN_PYTHON = [sys.executable, "-c", "from plsync.cli import main; main()"]
@@ -40,7 +41,7 @@ _READ_AT_START = (
     "PLSYNC_REPLAY",
 )
 # A fork applies these itself.
-_APPLIED = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+_APPLIED = {"PYTHONWARNINGS", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PY_COLORS"}
 _LIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_NPROC", "RLIMIT_CORE", "RLIMIT_STACK")
 
 # The bytes of a message.
@@ -53,29 +54,43 @@ _SHOWS_FORK = ("sys.modules", "sys.orig_argv", "/proc/")
 _PATH = os.environ.get("PYTHONPATH", "")
 
 
-class _Server:
-    """A server process of this process, and the channel to it."""
+class _Channel:
+    """A channel to a server process."""
 
-    def __init__(self, imports: str) -> None:
+    def __init__(self, channel: socket.socket) -> None:
         self.pid = os.getpid()
         self.limits = _limits()
-        self.channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            self.process = subprocess.Popen(
-                [sys.executable, Path(__file__).with_name("program_server.py"), str(other.fileno()), imports],
-                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _PATH},
-                pass_fds=[other.fileno()],
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-            )
-        atexit.register(self.close)
+        self.channel = channel
 
     def start(self, request: bytes, streams: list[int]) -> tuple[int, socket.socket]:
         """Start a program. Returns its process id, and the socket that receives its exit status."""
         answers, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            socket.send_fds(self.channel, [request], [other.fileno(), *streams])
+            # The server hands the channel to a run of pytest alone.
+            socket.send_fds(self.channel, [request], [other.fileno(), *streams, self.channel.fileno()])
         return int(answers.recv(64)), answers
+
+
+class _Server(_Channel):
+    """A server process of this process."""
+
+    def __init__(self, imports: str) -> None:
+        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as commands:
+            # The system chooses a free name.
+            commands.bind("")
+            commands.listen(64)
+            self.address = commands.getsockname()
+            server = Path(__file__).with_name("program_server.py")
+            self.process = subprocess.Popen(
+                [sys.executable, server, str(other.fileno()), str(commands.fileno()), imports],
+                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": _PATH},
+                pass_fds=[other.fileno(), commands.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+            )
+        super().__init__(channel)
+        atexit.register(self.close)
 
     def close(self) -> None:
         if os.getpid() == self.pid:
@@ -83,10 +98,19 @@ class _Server:
             self.process.wait(10)
 
 
-_servers: dict[str, _Server] = {}
+_servers: dict[str, _Channel] = {}
 
 
-def _server_of(kind: str) -> _Server | None:
+def fork_workers(channel: socket.socket) -> None:
+    """Start the workers of pytest-xdist in forks too, in this process, which is a fork of the server of libraries."""
+    import execnet.gateway_base  # noqa: PLC0415 - for the server alone
+
+    _servers["libraries"] = _Channel(channel)
+    forking: Any = SimpleNamespace(PIPE=subprocess.PIPE, Popen=Popen)
+    execnet.gateway_base.ThreadExecModel.subprocess = forking  # type: ignore[method-assign]
+
+
+def _server_of(kind: str) -> _Channel | None:
     """The server for a kind of program. A process that was forked, or has other limits, has no server."""
     imports = "plsync" if kind == "plsync" else "libraries"
     server = _servers.get(imports)
@@ -108,11 +132,19 @@ def _program(command: list[str], environment: dict[str, str]) -> tuple[str, list
         return "plsync", command[2:]
     if found is not None and found != sys.executable and _is_script(Path(found)):
         return "file", [found, *command[1:]]
-    if found != sys.executable or len(command) < 2:
-        return None
-    if command[1] in {"-c", "-m"} and len(command) > 2:
-        return None if any(name in command[2] for name in _SHOWS_FORK) else (command[1], command[2:])
-    return None if command[1].startswith("-") else ("file", command[1:])
+    return _of_python(command[1:]) if found == sys.executable and len(command) > 1 else None
+
+
+def _of_python(arguments: list[str]) -> tuple[str, list[str]] | None:
+    """The kind and the arguments of a program for the interpreter."""
+    option, *rest = arguments
+    if option == "-u" and rest:
+        return _of_python(rest)
+    if option == "-mpytest":
+        return "-m", ["pytest", *rest]
+    if option in {"-c", "-m"} and rest:
+        return None if any(name in rest[0] for name in _SHOWS_FORK) else (option, rest)
+    return None if option.startswith("-") else ("file", arguments)
 
 
 def _is_script(path: Path) -> bool:
@@ -155,7 +187,9 @@ class Popen(subprocess.Popen[Any]):
                 umask = os.umask(0)
                 os.umask(umask)
                 directory = os.path.abspath(cwd or ".")
-                request = pickle.dumps((*program, environment, directory, umask, start_new_session))
+                if command[1:2] == ["-u"]:
+                    environment["PYTHONUNBUFFERED"] = "1"
+                request = marshal.dumps((*program, environment, directory, umask, start_new_session))
                 server = _server_of(program[0]) if len(request) <= _LONGEST else None
         if request is None or server is None:
             super()._execute_child(*given)  # type: ignore[misc]
@@ -216,3 +250,34 @@ def run(
     if check:
         done.check_returncode()
     return done
+
+
+def add_commands(directory: Path, environment: dict[str, str]) -> str:
+    """Make commands that run ``plsync``, ``pytest`` and Python in forks, for a shell with this environment.
+
+    Returns:
+        Its PATH, with the directory of the commands in front.
+    """
+    path = environment.get("PATH", os.defpath)
+    plsync, libraries = (_server_of(kind) if _can_fork(environment) else None for kind in ("plsync", "-m"))
+    if not isinstance(plsync, _Server) or not isinstance(libraries, _Server):
+        return path
+    text = Path(__file__).with_name("program_shim.py").read_text(encoding="utf-8")
+    values = {
+        'PLSYNC_SERVER = ""': plsync.address,
+        'LIBRARIES_SERVER = ""': libraries.address,
+        "ACTING: tuple[str, ...] = ()": _READ_AT_START,
+        "APPLIED: set[str] = set()": _APPLIED,
+        "SHOWS_FORK: tuple[str, ...] = ()": _SHOWS_FORK,
+    }
+    for line, value in values.items():
+        text = text.replace(line, f"{line.split(' = ')[0]} = {value!r}")
+    for name in ("plsync", "pytest", "python", "python3"):
+        program = sys.executable if name.startswith("python") else str(PLSYNC.with_name(name))
+        command = directory / name
+        command.write_text(
+            f"#!{sys.executable} -IS\n" + text.replace("PROGRAM = sys.executable\n", f"PROGRAM = {program!r}\n"),
+            encoding="utf-8",
+        )
+        command.chmod(0o755)
+    return os.pathsep.join([str(directory), path])

@@ -12,6 +12,9 @@ import traceback
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from unittest.mock import patch
+
+from tests.support.commands import plsync_for_forks
 
 __all__ = ["EVERY", "FEW", "faults"]
 
@@ -58,6 +61,7 @@ FEW = (
 
 def faults(commands: Iterable[tuple[str, ...]], journal: Path, record_id: str) -> list[str]:
     """Run the commands one after another. Returns each death, hang and traceback."""
+    plsync = plsync_for_forks()
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -69,10 +73,12 @@ def faults(commands: Iterable[tuple[str, ...]], journal: Path, record_id: str) -
             resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
             # pytest makes errors of warnings.
             warnings.simplefilter("default")
-            for command in commands:
-                arguments = [part.format(id=record_id, out=journal.parent / "out.jsonl") for part in command]
-                os.write(write, f"\n{' '.join(arguments)}: ".encode())
-                os.write(write, _run(arguments, journal).encode())
+            # typer makes the objects of all commands in each call.
+            with patch("typer.main.get_command", lambda _: plsync):
+                for command in commands:
+                    arguments = [part.format(id=record_id, out=journal.parent / "out.jsonl") for part in command]
+                    os.write(write, f"\n{' '.join(arguments)}: ".encode())
+                    os.write(write, _run(arguments, journal).encode())
         finally:
             os._exit(0)
     os.close(write)
