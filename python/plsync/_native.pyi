@@ -406,7 +406,7 @@ def pack_records(
     exports: Sequence[int] = (),
     hide: Callable[[bytes | None, bytes | None], tuple[bytes | None, bytes | None]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[BundleWriter], int, list[str], int]:
+) -> tuple[list[BundleWriter], int, list[str], tuple[int, int, int]]:
     """Pack the records of a journal for a hub, in several threads.
 
     Args:
@@ -421,8 +421,8 @@ def pack_records(
         on_progress: called with the number of records that are done, and the number of all.
 
     Returns:
-        The bundles, the number of calls that have not ended, why records do not fit a bundle, and the number of records
-        that earlier bundles carried.
+        The bundles, the number of calls that have not ended, and why records do not fit a bundle. Then the number of
+        records that earlier bundles carried, and the first and the last time of these bundles in milliseconds.
 
     Raises:
         BundleError: a temporary file cannot be written.

@@ -1,5 +1,5 @@
 // Makes the calls on files below PLSYNC_TEST_BELOW fail with PLSYNC_TEST_ERRNO, from the n-th call on: n is in PLSYNC_TEST_FAIL_AT. So
-// a stick fails that is pulled out. The test preloads it.
+// a stick fails that is pulled out, and a disk that dies. The test preloads it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -71,6 +71,10 @@ WRAP_OPEN(openat64, int at COMMA, at COMMA)
 WRAP(ssize_t, read, (int fd, void *data, size_t size), (fd, data, size), is_of(fd))
 WRAP(ssize_t, pread64, (int fd, void *data, size_t size, off64_t at), (fd, data, size, at), is_of(fd))
 WRAP(ssize_t, write, (int fd, const void *data, size_t size), (fd, data, size), is_of(fd))
+WRAP(ssize_t, pwrite, (int fd, const void *data, size_t size, off_t at), (fd, data, size, at), is_of(fd))
+WRAP(ssize_t, pwrite64, (int fd, const void *data, size_t size, off64_t at), (fd, data, size, at), is_of(fd))
+WRAP(ssize_t, pwritev, (int fd, const struct iovec *parts, int number, off_t at), (fd, parts, number, at), is_of(fd))
+WRAP(ssize_t, pwritev64, (int fd, const struct iovec *parts, int number, off64_t at), (fd, parts, number, at), is_of(fd))
 WRAP(ssize_t, writev, (int fd, const struct iovec *parts, int number), (fd, parts, number), is_of(fd))
 WRAP(int, fsync, (int fd), (fd), is_of(fd))
 WRAP(int, fdatasync, (int fd), (fd), is_of(fd))

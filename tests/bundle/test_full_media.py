@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from plsync.bundle import medium
+from plsync.bundle import medium, receive
 from plsync.journal.journal import Journal
 from plsync.testing import PromptLayerServer
 from tests.support.full_disk import fill, small_disk, small_ext4
@@ -123,6 +123,37 @@ def test_a_stick_that_is_pulled_out_or_fails_during_an_export_loses_nothing(
 
 
 @pytest.mark.parametrize("side", ["hub", "lab"])
+@pytest.mark.parametrize("name", ["open_bundle", pytest.param("read_signature", marks=LONG)])
+def test_a_stick_that_is_pulled_out_during_an_import_changes_nothing(
+    gap: Gap, monkeypatch: pytest.MonkeyPatch, name: str, side: str
+) -> None:
+    record(gap, 3)
+    roomy, real = gap.stick, getattr(receive, name)
+    if side == "lab":
+        gap.out()
+        gap.into_hub()
+        gap.deliver()
+    before = gap.states()
+    with small_disk(gap.stick.with_name("small"), "1m") as stick, monkeypatch.context() as patched:
+        gap.stick = stick
+        gap.out() if side == "hub" else gap.back()
+
+        def pulling(*arguments: object) -> object:
+            pulled(stick)
+            return real(*arguments)
+
+        patched.setattr(receive, name, pulling)
+        try:
+            gap.into_hub(code=1) if side == "hub" else gap.into_lab(code=1)
+        finally:
+            subprocess.run(["/bin/mount", "-t", "tmpfs", "plsync-test", str(stick)], check=True)
+    assert "no record is lost" in gap.errors or "nothing was changed" in gap.errors
+    assert set(gap.states().values()) == ({"carried"} if side == "hub" else set(before.values()))
+    gap.stick = roomy
+    assert_whole(gap, 3)
+
+
+@pytest.mark.parametrize("side", ["hub", "lab"])
 def test_an_import_on_a_full_disk_is_an_error_and_the_next_one_is_whole(
     tmp_path: Path,
     server: PromptLayerServer,
@@ -192,4 +223,38 @@ def test_a_stick_that_fails_from_any_call_on_loses_nothing(gap: Gap, tmp_path: P
             gap.empty_stick()
     assert failed > 8
     gap.trip()
+    assert_whole(gap, recorded)
+
+
+@LONG
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("step", ["import", "run", "export"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EROFS])
+def test_a_disk_of_a_hub_that_fails_from_any_call_on_loses_nothing(
+    gap: Gap, tmp_path: Path, number: int, step: str
+) -> None:
+    library = compiled(Path(__file__).with_name("failing.c"), tmp_path)
+    arguments = {
+        "import": ["bundle", "import", str(gap.stick), "--hub", str(gap.journals)],
+        "run": ["run", "--hub", str(gap.journals), "--once", "--settle", "0"],
+        "export": ["bundle", "export", str(gap.stick), "--hub", str(gap.journals)],
+    }[step]
+    recorded, failed, at, is_whole = 0, 0, 0, False
+    while not is_whole:
+        at += 1 + at // 5
+        record(gap, 1)
+        recorded += 1
+        gap.empty_stick()
+        gap.out()
+        if step != "import":
+            gap.into_hub()
+        if step == "export":
+            gap.deliver()
+        variables = {"PLSYNC_TEST_FAIL_AT": str(at), "PLSYNC_TEST_ERRNO": str(number)}
+        variables |= {"PROMPTLAYER_BASE_URL": gap.server.url, "PROMPTLAYER_API_KEY": gap.server.api_key}
+        done, calls = run_preloaded(library, gap.hub, arguments, PLSYNC_TEST_BELOW=str(gap.journals), **variables)
+        assert done.returncode in (0, 1, 3) and "Traceback" not in done.stderr, done.stderr
+        is_whole = calls < at
+        failed += done.returncode
+    assert failed and done.returncode == 0
     assert_whole(gap, recorded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,31 @@ def test_a_changed_byte_and_a_cut_of_a_bundle_are_refused_and_change_nothing(gap
     assert contents(gap.hub) == before
     assert not (gap.journals / "inbox").exists()
     assert not is_refused(gap, path)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
+@pytest.mark.parametrize("which", ["bundle", "signature"])
+@pytest.mark.parametrize("kind", ["fifo", "endless", "device", "directory"])
+def test_a_file_that_is_none_or_has_no_end_is_refused_at_once(gap: Gap, which: str, kind: str) -> None:
+    gap.out()
+    [bundle] = gap.stick.glob("*.age")
+    signature = bundle.with_name(f"{bundle.name}.minisig")
+    path = bundle if which == "bundle" else signature
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    before = contents(gap.hub)
+    gap.into_hub(code=1)
+    assert "nothing was changed" in gap.errors or "no record is lost" in gap.errors
+    assert contents(gap.hub) == before
 
 
 def test_a_swapped_signature_is_refused(gap: Gap) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,96 @@ def test_an_older_set_is_ignored(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> N
     [imported] = gap.into_lab()
     assert (imported["templates"], imported["new_templates"], imported["older_templates"]) == (1, 0, True)
     assert text_at_lab(gap, monkeypatch, "greeting") == "Good day"
+
+
+def held_back(gap: Gap) -> dict[Path, bytes]:
+    """The files of the hub on the stick, which leave it."""
+    files = {path: path.read_bytes() for path in gap.stick.iterdir() if path.name.startswith("plsync-hub")}
+    gap.empty_stick()
+    return files
+
+
+def arrive(gap: Gap, files: dict[Path, bytes]) -> dict[str, Any]:
+    """The files reach the origin, and nothing else."""
+    gap.empty_stick()
+    for path, content in files.items():
+        path.write_bytes(content)
+    [imported] = gap.into_lab()
+    return imported
+
+
+def test_a_set_of_a_hub_that_was_put_back_is_newer_than_a_late_one(
+    gap: Gap, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gap.record(1)
+    fetched(gap, "greeting", 1, "Hello")
+    out_and_in(gap)
+    shutil.copytree(gap.journals, tmp_path / "copy")
+    # The log grows, and its file is late. Then the hub's journals are put back, and their log is shorter.
+    gap.deliver()
+    gap.back()
+    late = held_back(gap)
+    shutil.rmtree(gap.journals)
+    shutil.copytree(tmp_path / "copy", gap.journals)
+    fetched(gap, "greeting", 2, "Good day")
+    gap.back()
+    arrive(gap, held_back(gap))
+    assert arrive(gap, late)["older_templates"]
+    assert text_at_lab(gap, monkeypatch, "greeting") == "Good day"
+
+
+def test_a_set_of_an_earlier_log_stays_older_when_the_journal_is_put_back(
+    gap: Gap, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gap.record(1)
+    fetched(gap, "greeting", 1, "Hello")
+    out_and_in(gap)
+    gap.back()
+    late = held_back(gap)
+    arrive(gap, late)
+    gap.writer.close()
+    shutil.copytree(gap.journal, tmp_path / "copy")
+    # The hub begins anew, and its log with it.
+    shutil.rmtree(gap.journals)
+    fetched(gap, "greeting", 2, "Good day")
+    out_and_in(gap)
+    gap.back()
+    arrive(gap, held_back(gap))
+    shutil.rmtree(gap.journal)
+    shutil.copytree(tmp_path / "copy", gap.journal)
+    assert arrive(gap, late)["older_templates"]
+    assert text_at_lab(gap, monkeypatch, "greeting") == "Good day"
+
+
+def test_an_origin_without_calls_states_its_set_once(gap: Gap) -> None:
+    gap.record(1)
+    fetched(gap, "greeting", 1, "Hello")
+    gap.trip()
+    assert "acked" in gap.states().values()
+    # Nothing waits, and the hub does not know yet that the set has arrived.
+    gap.empty_stick()
+    [report] = gap.out()
+    assert (report["records"], len(report["files"])) == (0, 1)
+    gap.into_hub()
+    assert gap.back()[0]["templates"] == 0
+    gap.into_lab()
+    gap.empty_stick()
+    assert gap.out()[0]["files"] == []
+
+
+def test_a_template_that_is_lost_makes_the_hub_send_the_set_again(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:
+    gap.record(1)
+    fetched(gap, "greeting", 1, "Hello")
+    fetched(gap, "farewell", 1, "Bye")
+    gap.trip()
+    lost, *_ = (path for path in (gap.lab / "prompts").glob("*/*.json") if path.name != "about.json")
+    lost.unlink()
+    gap.record(1)
+    out_and_in(gap)
+    assert gap.back()[0]["templates"] == 2
+    gap.into_lab()
+    assert text_at_lab(gap, monkeypatch, "farewell") == "Bye"
+    assert text_at_lab(gap, monkeypatch, "greeting") == "Hello"
 
 
 def test_a_template_that_the_hub_no_longer_has_goes(gap: Gap, monkeypatch: pytest.MonkeyPatch) -> None:

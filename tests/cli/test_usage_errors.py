@@ -103,6 +103,13 @@ def filled(name: str, option: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(("name", "option"), VALUES, ids=str)
+def test_an_option_is_not_the_value_of_another(called: Any, name: str, option: str) -> None:
+    code, error = called(*filled(name, option), option, "--json")
+    assert code == 2
+    assert error.startswith(f"plsync {name}: {option}: needs a value")
+
+
+@pytest.mark.parametrize(("name", "option"), VALUES, ids=str)
 def test_a_bad_value_is_reported_with_its_option(called: Any, name: str, option: str) -> None:
     code, error = called(*filled(name, option), option, BAD)
     if option in FREE:

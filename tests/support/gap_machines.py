@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 from unittest import mock
 
 from plsync._common.clock import now_ms
 from plsync.bundle.export import export_log, export_records
 from plsync.bundle.hub import Hub
 from plsync.bundle.keys import Card, Keys
-from plsync.bundle.receive import BundleFields, apply_log, opened
+from plsync.bundle.receive import BundleFields, apply_log, opened, sender_of
+from plsync.cli.bundle_templates import TemplatesOfHub, keep_templates, kept_templates, note_stated_templates
 from plsync.journal.bundles import Choice
 from plsync.journal.followups import FailedFollowUp
 from plsync.journal.journal import Journal
 from plsync.journal.record import Record
+from plsync.promptlayer.settings import DEFAULT_BASE_URL
+from plsync.prompts.cache import TemplateCache
+from plsync.prompts.template_key import TemplateKey
 from tests.support.spooling import SpoolWriter
 
 __all__ = ["HUBS", "LABS", "HubMachine", "Killed", "Lab", "Machines", "PromptLayer"]
@@ -26,6 +32,19 @@ __all__ = ["HUBS", "LABS", "HubMachine", "Killed", "Lab", "Machines", "PromptLay
 LABS = ("berlin-lab", "oslo-lab", "ulm-lab")
 HUBS = ("hub-nord", "hub-sued")
 _SINK = "app:on_id"
+_KEY = "pl_world"
+# The template whose version is the number of changes of a set.
+_EDITION = TemplateKey("edition")
+
+
+@contextlib.contextmanager
+def _templates_in(directory: Path, **variables: str) -> Iterator[None]:
+    with mock.patch.dict(os.environ, {"PLSYNC_PROMPTS": str(directory), **variables}):
+        yield
+
+
+def _contents(cache: TemplateCache) -> dict[TemplateKey, dict[str, Any]]:
+    return {entry.key: entry.response for entry in cache.entries()}
 
 
 class Killed(BaseException):
@@ -116,7 +135,11 @@ class Lab:
     def __init__(self, machines: Machines, name: str, path: Path) -> None:
         self.name, self.path = name, path
         self._machines = machines
+        self._keys = machines.labs[name]
+        self._prompts = path.with_name(f"{name}-prompts")
         self._copies: list[tuple[Path, set[str], dict[str, str]]] = []
+        self.replaced: list[tuple[str, int, int]] = []
+        """The hubs, and the editions, of templates that an older set has replaced."""
         self.records: set[str] = set()
         self.scores: dict[str, str] = {}
         """The record of each score, by the name of the score."""
@@ -145,16 +168,41 @@ class Lab:
 
     def export(self, hub: str, choice: Choice, medium: Path) -> list[Path]:
         """Write bundles for a hub."""
-        keys, card = self._machines.labs[self.name], self._machines.cards[hub]
-        with Journal.open(self.path) as journal:
-            report = export_records(journal, keys, card, medium, encrypt=False, choice=choice)
+        keys, card = self._keys, self._machines.cards[hub]
+        with Journal.open(self.path) as journal, _templates_in(self._prompts):
+            templates = kept_templates(journal, hub)
+            report = export_records(journal, keys, card, medium, encrypt=False, choice=choice, templates=templates)
+            if report.files:
+                note_stated_templates(journal, hub, templates)
         return [file.path for file in report.files]
 
-    def read(self, path: Path) -> None:
-        """Read a log."""
-        keys = self._machines.labs[self.name]
+    def read(self, path: Path, *, is_killed: bool = False) -> None:
+        """Read a log and templates. The process may be killed between both."""
+        keys = self._keys
         with Journal.open(self.path) as journal, opened(path, keys, keys.path / "inbox") as bundle:
-            apply_log(bundle, journal, keys)
+            fields = BundleFields.of(bundle)
+            hub, before = sender_of(bundle, journal, keys), self._edition(fields.signer)
+            with _templates_in(self._prompts):
+                keep_templates(bundle, fields, journal, hub)
+            if (now := self._edition(fields.signer)) < before:
+                self.replaced.append((fields.signer, before, now))
+            if not is_killed:
+                apply_log(bundle, journal, keys)
+
+    def templates(self, hub: str) -> dict[TemplateKey, dict[str, Any]]:
+        """The responses that the origin keeps from a hub."""
+        return _contents(self._cache(hub))
+
+    def lose_templates(self) -> None:
+        """The directory of the templates is lost."""
+        shutil.rmtree(self._prompts, ignore_errors=True)
+
+    def _cache(self, hub: str) -> TemplateCache:
+        return TemplateCache.of_hub(self._prompts, DEFAULT_BASE_URL, hub, None)
+
+    def _edition(self, hub: str) -> int:
+        found = self._cache(hub).get(_EDITION)
+        return 0 if found is None else int(found.response["version"])
 
     def serve(self, promptlayer: PromptLayer, random: Random) -> None:
         """The origin has a network for a while."""
@@ -164,17 +212,23 @@ class Lab:
             promptlayer.serve(journal, random, perfect=False)
 
     def copy(self, directory: Path) -> None:
-        """Copy the journal."""
+        """Copy the journal and the templates."""
         shutil.copytree(self.path, directory / "journal")
+        if self._prompts.exists():
+            shutil.copytree(self._prompts, directory / "prompts")
         self._copies.append((directory / "journal", set(self.records), dict(self.scores)))
 
     def put_back(self, random: Random) -> None:
-        """Put a copy in the place of the journal. Later records are lost."""
+        """Put a copy in the place of the journal, and at times of the templates. Later records are lost."""
         if self._copies:
             copy, records, scores = random.choice(self._copies[-3:])
             shutil.rmtree(self.path)
             shutil.copytree(copy, self.path)
             self.records, self.scores = set(records), dict(scores)
+            if random.random() < 0.5:
+                self.lose_templates()
+                if (templates := copy.with_name("prompts")).exists():
+                    shutil.copytree(templates, self._prompts)
 
     @property
     def is_done(self) -> bool:
@@ -221,7 +275,11 @@ class HubMachine:
         self.name, self.path = name, path
         self._machines = machines
         self._keys = machines.hubs[name]
+        self._prompts = path.with_name(f"{name}-prompts")
         self._copies: list[Path] = []
+        self._editions = 0
+        self.is_put_back = False
+        """Whether the whole machine was put back: the numbers of its exports repeat."""
 
     def read(self, path: Path) -> None:
         """Read a bundle."""
@@ -267,27 +325,55 @@ class HubMachine:
                 journal.followups.requeue()
 
     def report(self, medium: Callable[[], Path]) -> list[tuple[str, Path]]:
-        """Write the log for each origin."""
+        """Write the log and the templates for each origin."""
         hub, written = Hub(self.path), []
-        for origin in hub.origins():
-            with Journal.open(hub.journal(origin), create=True) as journal:
-                card = self._machines.cards[origin.name]
-                report = export_log(journal, origin.journal_id, self._keys, card, medium())
-                written += [(origin.name, file.path) for file in report.files]
+        with self._with_key():
+            templates = TemplatesOfHub(hub)
+            for origin in hub.origins():
+                found = templates.waiting(origin, again=False)
+                with Journal.open(hub.journal(origin), create=True) as journal:
+                    card = self._machines.cards[origin.name]
+                    report = export_log(journal, origin.journal_id, self._keys, card, medium(), templates=found)
+                    written += [(origin.name, file.path) for file in report.files]
         return written
 
+    def fetch(self, random: Random) -> None:
+        """Fetch templates, of which some are new, changed or gone."""
+        cache = TemplateCache.for_account(self._prompts, DEFAULT_BASE_URL, _KEY)
+        self._editions += 1
+        chosen = [_EDITION, *(TemplateKey(name) for name in ("greeting", "farewell") if random.random() < 0.7)]
+        for key in chosen:
+            cache.put(key, {"prompt_name": key.name, "version": self._editions, "prompt_template": {}})
+        cache.keep_only(chosen)
+
+    def templates(self) -> dict[TemplateKey, dict[str, Any]]:
+        """The responses of the templates that the hub has fetched."""
+        return _contents(TemplateCache.for_account(self._prompts, DEFAULT_BASE_URL, _KEY))
+
+    def origins(self) -> list[str]:
+        """The names of the origins whose bundles have arrived."""
+        return [origin.name for origin in Hub(self.path).origins()]
+
+    def _with_key(self) -> contextlib.AbstractContextManager[None]:
+        return _templates_in(self._prompts, PROMPTLAYER_API_KEY=_KEY)
+
     def copy(self, directory: Path) -> None:
-        """Copy the directory of the hub."""
+        """Copy the directory of the hub, and the number of its last export."""
         if self.path.exists():
             shutil.copytree(self.path, directory / self.name)
+            if (serial := self._keys.path / "serial").exists():
+                shutil.copy(serial, directory)
             self._copies.append(directory / self.name)
 
     def put_back(self, random: Random) -> None:
-        """Put a copy in the place of the hub's directory, or begin anew."""
+        """Put a copy in the place of the hub's directory, or begin anew. At times the whole machine is put back."""
         if self._copies:
             shutil.rmtree(self.path, ignore_errors=True)
             if random.random() < 0.8:
-                shutil.copytree(random.choice(self._copies[-3:]), self.path)
+                shutil.copytree(copy := random.choice(self._copies[-3:]), self.path)
+                if random.random() < 0.3 and (serial := copy.with_name("serial")).exists():
+                    shutil.copy(serial, self._keys.path)
+                    self.is_put_back = True
 
     def faults(self, recorded: dict[str, set[str]]) -> dict[str, object]:
         """The broken promises. ``recorded`` has all records that each origin ever recorded."""
@@ -299,7 +385,10 @@ class HubMachine:
                 problems = journal.check().problems
             if foreign or problems:
                 found[origin.name] = (foreign, problems)
-        return found
+        with self._with_key():
+            templates = TemplatesOfHub(hub)
+            unstated = [origin.name for origin in hub.origins() if templates.waiting(origin, again=False) is not None]
+        return found | ({f"templates of {self.name}": unstated} if unstated else {})
 
     def _journals(self) -> Iterator[Journal]:
         hub = Hub(self.path)

@@ -57,6 +57,8 @@ class World:
             (1, self._retry),
             (1, self._arrive_late),
             (1, self._connect),
+            (2, self._fetch),
+            (1, self._lose_templates),
         ]
         event = random.choices([event for _, event in events], [weight for weight, _ in events])[0]
         event(random)
@@ -68,24 +70,40 @@ class World:
             self.promptlayer.send(record_id)
         self.promptlayer.late.clear()
         for _ in range(rounds):
-            waiting = [lab for lab in self._labs.values() if not lab.is_done]
+            waiting = [lab for lab in self._labs.values() if not lab.is_done or self._lacks_templates(lab)]
             if not waiting:
-                return
+                break
             for hub in self._hubs.values():
                 for lab in waiting:
                     lab.retry()
-                    for path in lab.export(hub.name, "unreceived", self._medium()):
-                        hub.read(path)
+                    self._carry_out(lab, hub)
                 for _ in range(3):
                     hub.serve(self.promptlayer, random, perfect=True)
                 for name, path in hub.report(self._medium):
                     self._labs[name].read(path)
+        # Each origin states the templates that it keeps.
+        for hub in self._hubs.values():
+            for lab in self._labs.values():
+                self._carry_out(lab, hub)
+
+    def _carry_out(self, lab: Lab, hub: HubMachine) -> None:
+        for path in lab.export(hub.name, "unreceived", self._medium()):
+            hub.read(path)
+
+    def _lacks_templates(self, lab: Lab) -> bool:
+        """Whether an origin lacks the templates of a hub that got its bundles."""
+        hubs = [hub for hub in self._hubs.values() if lab.name in hub.origins()]
+        return any(lab.templates(hub.name) != hub.templates() for hub in hubs)
 
     def faults(self) -> dict[str, object]:
         """The broken promises; empty in a good world."""
         found: dict[str, object] = {}
         for lab in self._labs.values():
             found |= lab.faults(self.promptlayer)
+            if self._lacks_templates(lab):
+                found[f"templates at {lab.name}"] = [lab.templates(name) for name in HUBS]
+            if older := [each for each in lab.replaced if not self._hubs[each[0]].is_put_back]:
+                found[f"older templates at {lab.name}"] = older
         for hub in self._hubs.values():
             found |= hub.faults(self._recorded)
         return found
@@ -143,7 +161,10 @@ class World:
     def _read(self, random: Random) -> None:
         if self._back:
             name, path = random.choice(self._back)
-            self._labs[name].read(path)
+            self._labs[name].read(path, is_killed=random.random() < 0.1)
+
+    def _fetch(self, random: Random) -> None:
+        self._hub(random).fetch(random)
 
     def _connect(self, random: Random) -> None:
         self._lab(random).serve(self.promptlayer, random)
@@ -155,6 +176,9 @@ class World:
             self._out.pop(random.randrange(len(self._out)))
         if self._back and random.random() < 0.5:
             self._back.pop(random.randrange(len(self._back)))
+
+    def _lose_templates(self, random: Random) -> None:
+        self._lab(random).lose_templates()
 
     def _copy(self, random: Random) -> None:
         random.choice((self._lab(random), self._hub(random))).copy(self._medium())

@@ -75,7 +75,9 @@ def load_card(path: str | os.PathLike[str]) -> Card:
         with open(open_any(os.path.realpath(path)), "rb") as file:
             text = file.read(_READ)
     except OSError as error:
-        raise disk_failure(f"cannot read {path}", error) from None
+        raise BundleError(
+            f"cannot read {path}: {error.strerror}; nothing was changed; name the file of the other machine's card"
+        ) from None
     return parsed(text, Path(path))
 
 

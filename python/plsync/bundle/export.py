@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -16,7 +17,7 @@ from plsync.bundle.envelope import Envelope, new_writer
 from plsync.bundle.hiding import Hiding
 from plsync.bundle.keys import Card, Keys, hub_number
 from plsync.bundle.medium import WrittenFile
-from plsync.bundle.templates import TemplateSet
+from plsync.bundle.templates import KeptSet, TemplateSet
 from plsync.errors import BundleError
 from plsync.journal.bundles import Choice, WrittenBundle
 from plsync.journal.journal import Journal
@@ -43,7 +44,13 @@ class ExportReport:
     records: int = 0
     """Records in the bundles, or request ids."""
     again: int = 0
-    """The number of these records that earlier bundles carried, and that the hub has not confirmed."""
+    """The number of these records that earlier bundles carried."""
+    again_serials: list[int] = field(default_factory=list)
+    """The numbers of the exports that carried them last."""
+    again_since: datetime | None = None
+    """When the first of these exports was written."""
+    is_unconfirmed: bool = False
+    """Whether the hub has confirmed none of these records, and may confirm them."""
     doubtful: int = 0
     """Records that may have been sent, which the hub looks up first."""
     followups: int = 0
@@ -71,7 +78,7 @@ def export_records(
     on_progress: Callable[[int, int], None] | None = None,
     choice: Choice = "unreceived",
     exports: Sequence[int] = (),
-    templates: bytes | None = None,
+    templates: KeptSet | None = None,
 ) -> ExportReport:
     """Write records into bundles for a hub, with their scores, metadata, prompt links and groups.
 
@@ -93,7 +100,8 @@ def export_records(
             ``again``: also records that the hub has confirmed, and records of another hub, which are looked up first.
             ``exported``: the records of earlier exports, as far as they wait for their request ids.
         exports: for ``exported``, the numbers of the earlier exports.
-        templates: the digest of the prompt templates that this machine keeps from the hub.
+        templates: the prompt templates that this machine keeps from the hub. A bundle states them, so that the hub
+            sends them no more.
 
     Raises:
         BundleError: this machine has no keys, the journal has not written such an export, or the medium cannot be
@@ -115,7 +123,8 @@ def export_records(
     place = bundles.place(hub)
     read = None if place is None else (place.epoch, place.number, place.chain, place.ended[-_ENDED:])
     recipient = to.recipient if encrypt else None
-    envelope = Envelope(keys, own, to, "out", journal.id, own.name, recipient, hub, read, templates=templates)
+    digest = None if templates is None else templates.digest
+    envelope = Envelope(keys, own, to, "out", journal.id, own.name, recipient, hub, read, templates=digest)
     hide = Hiding(hooks) if hooks else None
     try:
         packed = bundles.pack(
@@ -127,12 +136,18 @@ def export_records(
             f"directory with room"
         ) from None
     report.running, report.left_out, report.again = packed.running, packed.left_out, packed.again
+    if packed.again_between is not None:
+        first, newest = packed.again_between
+        carried = {bundle.serial for bundle in written if first <= bundle.written_at <= newest}
+        report.again_since, report.again_serials = first, sorted(carried)
+        report.is_unconfirmed = choice == "unreceived" and repeat is None
     with contextlib.ExitStack() as stack:
         writers = packed.writers or [stack.enter_context(new_writer(keys.path))]
         followups, unfit = writers[-1].followups(bundles.store, hub, None if choice == "again" else repeat)
         report.followups = len(followups)
         report.left_out += [f"a follow-up of {UUID(bytes=record)}: {reason}" for record, reason in unfit]
-        if not packed.writers and not followups and not _is_waiting_for(journal):
+        is_stating = templates is not None and not templates.is_stated
+        if not packed.writers and not followups and not is_stating and not _is_waiting_for(journal):
             return report
         report.serial = keys.next_serial()
         repeats = [] if report.left_out else _repeated(written, choice, exports, is_one_way=repeat is not None)

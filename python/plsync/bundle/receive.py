@@ -25,6 +25,8 @@ __all__ = ["Acked", "BundleFields", "apply_log", "left_in", "opened", "sender_of
 _STALE: Final = 3600.0
 # The begin of the message for a bundle of another machine.
 _IS_FOR: Final = "it is for the key"
+# The same for a bundle of a signer without a trusted card.
+_IS_SIGNED_BY: Final = "it is signed by key"
 # The first bytes of a file that age encrypted.
 _AGE: Final = b"age-encryption.org/v1\n"
 
@@ -79,7 +81,13 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
         BundleError: the bundle is not accepted. Nothing was changed.
     """
     signature = read_signature(path)
-    inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        inbox.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(
+            f"{inbox.parent} cannot be used: {error.strerror}; nothing was changed; name a directory that this user "
+            f"can write"
+        ) from None
     left_in(inbox)
     copy, beside = inbox / (name := f"{os.urandom(16).hex()}.tar"), inbox / f"{name}.minisig"
     own = [(key_id, _identity(path, signature, keys, key_id)) for key_id in keys.key_ids()]
@@ -94,6 +102,11 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
         yield bundle
     except BundleError as error:
         machine = keys.own_or_raise()
+        if own := next((key_id for key_id in keys.key_ids() if f"{_IS_SIGNED_BY} {key_id}" in str(error)), None):
+            raise BundleError(
+                f"{path.name}: {_IS_SIGNED_BY} {own}, which is not trusted here: this machine wrote it for another "
+                f"one; nothing was changed; `minisign -V` can check it here, with the key of `plsync keys show`"
+            ) from None
         here = f" (this is {machine.name}, with the key {machine.key_id})" if _IS_FOR in str(error) else ""
         raise BundleError(f"{path.name}: {error}{here}") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from plsync.bundle.keys import Keys, TrustedCard
 from plsync.cli import completion, options
 from plsync.cli.bundle_lines import export_lines
 from plsync.cli.bundle_progress import progress_bar
-from plsync.cli.bundle_templates import TemplatesOfHub, kept_templates
+from plsync.cli.bundle_templates import TemplatesOfHub, kept_templates, note_stated_templates
 from plsync.cli.output import print_json, print_lines, print_note, stdout_console
 from plsync.cli.passphrase import machine_keys
 from plsync.cli.quota import NewLimit, parse_size
@@ -143,6 +143,7 @@ def export(
         trusted = _recipient(keys, to)
         limit = {} if split_size is None else {"split_size": split_size.limit}
         with Journal.open(journal) as origin, progress_bar("packed") as on_progress:
+            templates = kept_templates(origin, trusted.card.name)
             exported = export_records(
                 origin,
                 keys,
@@ -151,11 +152,12 @@ def export(
                 encrypt=not plain,
                 choice=choice,
                 exports=exports or (),
-                templates=kept_templates(origin, trusted.card.name),
+                templates=templates,
                 hooks=_hooks(no_content=no_content, redact=redact),
                 on_progress=on_progress,
                 **limit,
             )
+            note_stated_templates(origin, trusted.card.name, templates if exported.files else None)
             reports = [exported]
     for report in reports:
         if json:
@@ -240,4 +242,7 @@ class _Back:
 
 def _exported(report: ExportReport) -> dict[str, Any]:
     files = [{"path": str(file.path), "bytes": file.bytes, "id": file.bundle_id} for file in report.files]
-    return {**asdict(report), "files": files}
+    since = report.again_since and report.again_since.isoformat()
+    found = {**asdict(report), "again_since": since, "files": files}
+    del found["is_unconfirmed"]
+    return found

@@ -12,7 +12,7 @@ import typer
 
 from plsync.bundle.hub import Hub
 from plsync.bundle.keys import Keys
-from plsync.bundle.medium import bundles_in
+from plsync.bundle.medium import bundles_in, read_signature
 from plsync.bundle.receive import BundleFields, apply_log, opened, sender_of
 from plsync.cli import options
 from plsync.cli.bundle_lines import import_lines
@@ -22,7 +22,7 @@ from plsync.cli.output import print_json, print_lines, print_note, stdout_consol
 from plsync.cli.passphrase import machine_keys
 from plsync.cli.usage_errors import wrong_usage
 from plsync.delivery.lock import sole_sender
-from plsync.errors import BundleError, JournalLocked
+from plsync.errors import BundleError, JournalError, JournalLocked
 from plsync.journal.journal import Journal
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def import_(
         print_note("there is no bundle; nothing was changed")
     failed = waits = False
     with contextlib.ExitStack() as stack:
-        target = Hub(hub) if hub is not None else stack.enter_context(Journal.open(journal))
+        target = Hub(hub) if hub is not None else stack.enter_context(_journal(journal, found, keys))
         for path in found:
             try:
                 fields = _import_one(path, keys, target)
@@ -90,11 +90,24 @@ def import_(
         if isinstance(target, Journal) and not no_callbacks:
             from plsync.cli.callback_delivery import deliver_callbacks  # noqa: PLC0415 - an import at a hub delivers none
 
-            waits = deliver_callbacks(target) or waits
+            waits = deliver_callbacks(target, json=json) or waits
     if failed:
         raise typer.Exit(1)
     if waits:
         raise typer.Exit(_WORK_LEFT)
+
+
+def _journal(path: Path | None, found: list[Path], keys: Keys) -> Journal:
+    try:
+        return Journal.open(path)
+    except JournalError:
+        own = {f"to={key_id}" for key_id in keys.key_ids()}
+        if found and all("kind=out" in (words := _words(each)) and own & set(words) for each in found):
+            raise BundleError(
+                "the bundles carry records to this machine as a hub; nothing was changed; name its directory with "
+                "--hub DIR"
+            ) from None
+        raise
 
 
 def _import_one(path: Path, keys: Keys, target: Hub | Journal) -> dict[str, Any]:
@@ -141,11 +154,14 @@ def _to_hub(bundle: SignedBundle, fields: BundleFields, hub: Hub, keys: Keys) ->
 
 def _for_another(path: Path, keys: Keys) -> list[str] | None:
     """The words of the signature's comment, if a file in a directory is a bundle for another machine."""
-    try:
-        signature = path.with_name(f"{path.name}.minisig").read_text(encoding="ascii", errors="replace")[:8192]
-    except OSError:
-        return None
-    own = set(keys.key_ids())
-    words = signature.split()
+    words = _words(path)
     found = [word[3:] for word in words if word.startswith("to=")]
-    return words if found and found[0] not in own else None
+    return words if found and found[0] not in keys.key_ids() else None
+
+
+def _words(path: Path) -> list[str]:
+    """The words of the signature of a bundle, which nothing verifies here; none if it cannot be read."""
+    try:
+        return read_signature(path).split()
+    except BundleError:
+        return []

@@ -37,8 +37,9 @@ def export_lines(report: ExportReport, *, is_hub: bool) -> Iterator[Text]:
         yield escaped(f"{report.to}: no {noun} to carry; nothing was written")
     elif not is_hub:
         followups = f", {humanize.count(report.followups, 'follow-up')}" if report.followups else ""
-        again = f"; again {report.again:,}, which the hub has not confirmed" if report.again else ""
-        yield labelled("new", escaped(f"{humanize.count(report.records - report.again, 'call')}{followups}{again}"))
+        yield labelled("new", escaped(f"{humanize.count(report.records - report.again, 'call')}{followups}"))
+        if report.again:
+            yield labelled("again", escaped(f"{humanize.count(report.again, 'call')}{_carried(report)}"))
     for file in report.files:
         yield labelled(
             "written", escaped(f"{file.path}  {humanize.size(file.bytes)} for {report.to}, read back: whole")
@@ -54,6 +55,16 @@ def export_lines(report: ExportReport, *, is_hub: bool) -> Iterator[Text]:
         yield escaped(f"{humanize.count(report.running, 'call')} not ended; the next export has them")
     for line in report.left_out:
         yield escaped(f"stays here: {line}", "yellow")
+
+
+def _carried(report: ExportReport) -> str:
+    """When, and in which exports, the records of an export were carried before."""
+    if report.again_since is None or not report.again_serials:
+        return ""
+    first, last = report.again_serials[0], report.again_serials[-1]
+    day = f"{report.again_since.astimezone():%Y-%m-%d}"
+    when = f"on {day} in {first:06d}" if first == last else f"since {day} in {first:06d} to {last:06d}"
+    return f" (carried {when}{', no receipt yet' if report.is_unconfirmed else ''})"
 
 
 def import_lines(fields: dict[str, Any]) -> Iterator[Text]:

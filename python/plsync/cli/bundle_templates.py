@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,20 +10,20 @@ from typing import TYPE_CHECKING
 from plsync._common.paths import prompt_cache
 from plsync.bundle.hub import Hub, Origin
 from plsync.bundle.receive import BundleFields
-from plsync.bundle.templates import TemplateSet
+from plsync.bundle.templates import KeptSet, TemplateSet
 from plsync.cli.hub_settings import settings_of_origin
 from plsync.cli.output import print_note
 from plsync.config.workspaces import workspace_at
 from plsync.errors import BundleError, PlsyncError, PromptError
 from plsync.journal.journal import Journal
 from plsync.promptlayer.settings import base_url_of
-from plsync.prompts.bundled import KeptTemplates, keep, kept_digest, template_set
+from plsync.prompts.bundled import KeptTemplates, keep, kept_set, note_stated, template_set
 from plsync.prompts.cache import TemplateCache, all_caches
 
 if TYPE_CHECKING:
     from plsync._common.native import SignedBundle
 
-__all__ = ["TemplatesOfHub", "forget_templates", "keep_templates", "kept_templates"]
+__all__ = ["TemplatesOfHub", "forget_templates", "keep_templates", "kept_templates", "note_stated_templates"]
 
 
 @dataclass
@@ -54,16 +55,24 @@ class TemplatesOfHub:
         return self._sets[cache.directory]
 
 
-def kept_templates(journal: Journal, hub: str) -> bytes | None:
-    """The digest of the templates that this machine keeps from a hub, for a journal."""
+def kept_templates(journal: Journal, hub: str) -> KeptSet | None:
+    """The set of templates that this machine keeps from a hub, for a journal."""
     try:
         # Most machines keep none, and then no directory is made.
         if not any(cache.hub == hub for cache in all_caches(prompt_cache())):
             return None
-        return kept_digest(_cache_of(journal, hub)[0])
+        return kept_set(_cache_of(journal, hub)[0])
     except (PlsyncError, OSError):
         # The hub then sends all of them.
         return None
+
+
+def note_stated_templates(journal: Journal, hub: str, stated: KeptSet | None) -> None:
+    """Note that a bundle to a hub was written that states the kept templates."""
+    if stated is not None and not stated.is_stated:
+        # Else the next export states them again.
+        with contextlib.suppress(PlsyncError, OSError):
+            note_stated(_cache_of(journal, hub)[0], stated)
 
 
 def keep_templates(bundle: SignedBundle, fields: BundleFields, journal: Journal, hub_number: int) -> KeptTemplates:

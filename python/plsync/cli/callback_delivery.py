@@ -28,15 +28,21 @@ _STOP: Final = 2.0
 _BETWEEN: Final = 1.0
 
 
-def deliver_callbacks(journal: Journal) -> bool:
-    """Deliver the request ids to functions that can be imported, and wake other programs. Returns whether some wait."""
+def deliver_callbacks(journal: Journal, *, json: bool) -> bool:
+    """Deliver the request ids to functions that can be imported, and wake other programs. Returns whether some wait.
+
+    Args:
+        journal: with the request ids.
+        json: standard output is for JSON, so the prints of callbacks go to standard error.
+    """
     functions = ImportableFunctions([])
     dispatcher = CallbackDispatcher(journal, functions=functions)
-    dispatcher.start()
-    try:
-        dispatcher.finish(_AT_END)
-    finally:
-        dispatcher.stop(_STOP)
+    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+        dispatcher.start()
+        try:
+            dispatcher.finish(_AT_END)
+        finally:
+            dispatcher.stop(_STOP)
     for report in dispatcher.reports():
         if report.delivered:
             print_note(f"{humanize.count(report.delivered, 'callback')} delivered")
@@ -44,6 +50,10 @@ def deliver_callbacks(journal: Journal) -> bool:
             print_note(f"plsync: {error}")
     for reason in functions.unavailable.values():
         print_note(f"plsync: {reason}")
+    for sink in journal.callbacks.waiting():
+        if sink.waiting:
+            caller = ", whose running program calls it" if sink.owned == sink.waiting else ""
+            print_note(f"{humanize.count(sink.waiting, 'callback')} left for {sink.sink}{caller}")
     return _waits(journal)
 
 

@@ -67,6 +67,7 @@ class Command(_Framed, TyperCommand):
             args = [f"--last={arg[1:]}" if _NUMBER.fullmatch(arg) and name != "--last" else arg for name, arg in pairs]
         if not ctx.resilient_parsing:
             self._refuse_empty_paths(ctx, args)
+            self._refuse_options_as_values(ctx, args)
         super().parse_args(ctx, args)
         if ctx.args and not ctx.resilient_parsing:
             raise usage_errors.wrong_usage(" ".join(ctx.args), "unexpected argument", ctx)
@@ -83,6 +84,18 @@ class Command(_Framed, TyperCommand):
             name = before if arg == "" else arg.removesuffix("=") if arg.endswith("=") else ""
             if name in paths:
                 raise usage_errors.missing(paths[name], ctx)
+
+    def _refuse_options_as_values(self, ctx: Any, args: list[str]) -> None:
+        # In `--hub --once` the value of `--hub` was forgotten. `--hub=--once` still names a directory.
+        options = {name: param for param in self.params for name in param.opts if name.startswith("--")}
+        is_value = False
+        for before, arg in zip(["", *args], args, strict=False):
+            param = options.get(before)
+            is_value = not is_value and param is not None and not getattr(param, "is_flag", False)
+            if arg == "--" and not is_value:
+                return
+            if is_value and arg in options:
+                raise usage_errors.missing(param, ctx)
 
 
 class CommandOfOne(Command):

@@ -252,7 +252,11 @@ def _confirm(card: Card) -> None:
             f"on a terminal"
         )
     print_lines(stdout_console(), _lines(card, None))
-    typer.confirm(f"Does the person at {card.name} read the same fingerprint to you?", abort=True, err=True)
+    if not typer.confirm(f"Does the person at {card.name} read the same fingerprint to you?", err=True):
+        raise BundleError(
+            f"{card.name} is not trusted; nothing was changed; with another fingerprint it is the card of another "
+            f"machine: get the card from {card.name} again"
+        )
 
 
 def _check_card_file(keys: Keys, path: Path) -> None:

@@ -121,9 +121,9 @@ def run(
     Examples:
         plsync run
         plsync run --once
-        plsync run --once --json
         plsync run --exec 'notify-send {request_id}'
         plsync run --callbacks app_callbacks:pl_id_callback
+        plsync run --hub /srv/hub --once
     """
     # An HTTP client is slow to import, and commands that only read need none.
     from plsync.cli.run_options import RunOptions  # noqa: PLC0415

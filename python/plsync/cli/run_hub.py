@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import os
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -161,7 +162,11 @@ class HubRun:
     def _turn(self, origin: Origin) -> tuple[int, int]:
         """Serve one journal, and return the exit code and the work left. A failure of one journal stops no other."""
         reporter = RunReporter(
-            self._options.json, verbose=self._options.verbose, once=self._once, workspace=origin.directory
+            self._options.json,
+            verbose=self._options.verbose,
+            once=self._once,
+            workspace=origin.directory,
+            option=f"--journal {shlex.quote(str(self._hub.journal(origin)))}",
         )
         try:
             path = self._hub.journal(origin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from datetime import datetime, timezone
@@ -17,6 +18,8 @@ __all__ = ["Output", "choose_output"]
 
 # The least seconds between two progress lines.
 _PROGRESS_INTERVAL: Final = 10.0
+# A command in a line that reads one journal.
+_COMMAND: Final = re.compile(r"`plsync (?:list|status|show|forget)\b")
 
 
 class Output(Protocol):
@@ -35,13 +38,14 @@ class Output(Protocol):
         """Remove the progress and the state until they are shown again."""
 
 
-def choose_output(*, json: bool, once: bool, workspace: str | None, stdout: TextIO) -> Output:
+def choose_output(*, json: bool, once: bool, workspace: str | None, option: str, stdout: TextIO) -> Output:
     """The output for the kind of standard output: JSON, a terminal, or a log.
 
     Args:
         json: print JSON.
         once: the run ends soon, so that lines on a terminal need no time.
         workspace: the workspace to name in each event, in a run of several.
+        option: chooses the journal of this workspace, for the commands in the lines.
         stdout: the stream for JSON.
     """
     is_terminal = sys.stdout.isatty()
@@ -52,17 +56,20 @@ def choose_output(*, json: bool, once: bool, workspace: str | None, stdout: Text
     else:
         # Several workspaces cannot redraw one line.
         output = _LogOutput("%H:%M:%S " if is_terminal else None)
-    return output if workspace is None else _NamedOutput(output, workspace)
+    return output if workspace is None else _NamedOutput(output, workspace, option)
 
 
 class _NamedOutput:
-    """Adds the name of a workspace to each event of another output."""
+    """Adds the name of a workspace to each event of another output, and its journal to the commands in lines."""
 
-    def __init__(self, output: Output, name: str) -> None:
+    def __init__(self, output: Output, name: str, option: str) -> None:
         self._inner = output
         self._name = name
+        self._option = option
 
     def report(self, line: str, **fields: Any) -> None:
+        if self._option:
+            line = _COMMAND.sub(lambda found: f"{found[0]} {self._option}", line)
         self._inner.report(
             f"{self._name}: {line}" if line else "", **fields, **({"workspace": self._name} if fields else {})
         )

@@ -60,6 +60,7 @@ class RunReporter:
         once: the run ends when nothing more can be done.
         policy: the times that the lines name.
         workspace: the workspace whose name begins each line; None for a run of one journal.
+        option: chooses the journal of this workspace, for the commands in the lines.
         stdout: the stream for JSON. A run redirects the prints of callbacks to stderr, and JSON still goes to stdout.
     """
 
@@ -68,6 +69,7 @@ class RunReporter:
     once: bool = False
     policy: SendPolicy = field(default_factory=SendPolicy)
     workspace: str | None = None
+    option: str = ""
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     place: Callable[[], str] = lambda: "PromptLayer"
     """Returns the server of the records, in words."""
@@ -82,7 +84,9 @@ class RunReporter:
     _repetitions: Repetitions = field(default_factory=Repetitions)
 
     def __post_init__(self) -> None:
-        self._output = choose_output(json=self.json, once=self.once, workspace=self.workspace, stdout=self.stdout)
+        self._output = choose_output(
+            json=self.json, once=self.once, workspace=self.workspace, option=self.option, stdout=self.stdout
+        )
         self._prints_all = self.json or self.verbose or self.once
         self._last_delivery: datetime | None = None
         self._pass_changed = False

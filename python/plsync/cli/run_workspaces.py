@@ -156,7 +156,12 @@ class WorkspacesRun:
         for name, workspace in names.items():
             if name not in self._threads and not self._is_stopping:
                 reporter = RunReporter(
-                    options.json, verbose=options.verbose, once=options.once, workspace=name, stdout=self._stdout
+                    options.json,
+                    verbose=options.verbose,
+                    once=options.once,
+                    workspace=name,
+                    option=f"--workspace {name}",
+                    stdout=self._stdout,
                 )
                 self._threads[name] = _WorkspaceThread(workspace, options, reporter, self._changed.set)
                 self._threads[name].start()

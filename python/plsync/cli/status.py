@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,12 +13,13 @@ from rich.text import Text
 
 from plsync.callbacks.sinks import way_to_call
 from plsync.cli import completion, humanize, options
-from plsync.cli.deliveries import deliveries, left_by_delivery
-from plsync.cli.delivery_status import destinations, elsewhere_lines, last_run, sent_to
+from plsync.cli.deliveries import deliveries
+from plsync.cli.delivery_status import destinations, last_run, sent_to
 from plsync.cli.disk import disk_note
 from plsync.cli.followup_table import short_name
 from plsync.cli.health import sender_line
 from plsync.cli.output import escaped, labelled, print_json, print_lines, stdout_console
+from plsync.cli.status_advice import advice, is_gapped
 from plsync.cli.status_check import (
     MaxFailures,
     MaxRefused,
@@ -32,7 +34,6 @@ from plsync.cli.status_check import (
 from plsync.cli.usage_errors import wrong_usage
 from plsync.config.file import read_config
 from plsync.delivery.lock import SenderProcess, current_sender
-from plsync.delivery.next_step import next_step
 from plsync.journal.journal import Journal
 from plsync.journal.record import State
 from plsync.journal.reports import SinkBacklog, Stats
@@ -134,8 +135,8 @@ def status(
         short = disk_note(opened.path)
         disk = [escaped(short, "yellow")] if short else []
         sender = current_sender(opened.path)
-        facts, advice = _facts(opened, stats, sender), _advice(stats, left_by_delivery(opened, stats), sender)
-        print_lines(stdout_console(), (*facts, Text(), *advice, *disk, *exposed))
+        facts, steps = _facts(opened, stats, sender), advice(opened, stats, sender)
+        print_lines(stdout_console(), (*facts, Text(), *steps, *disk, *exposed))
 
 
 def _hubs(journal: Journal) -> list[dict[str, Any]]:
@@ -161,12 +162,13 @@ def _facts(journal: Journal, stats: Stats, sender: SenderProcess | None) -> Iter
     running = f", of which {stats.open:,} still running" if stats.open else ""
     yield labelled("records", escaped(f"{stats.records:,}{running}"))
     counted = deliveries(journal, stats)
-    yield from _states(stats, counted)
+    yield from _states(stats, counted, _meanings(journal, stats))
     yield from _logs(journal)
     yield from _without_content(stats)
     if stats.callbacks:
         yield labelled("callbacks", escaped(f"{stats.callbacks:,} to deliver"))
-        yield from _sinks([sink for sink in stats.sinks if sink.waiting], waiting_line)
+        line = partial(waiting_line, is_gapped=is_gapped(journal, stats))
+        yield from _sinks([sink for sink in stats.sinks if sink.waiting], line)
     if stats.callbacks_dead:
         yield labelled("given up", escaped(humanize.count(stats.callbacks_dead, "callback"), "red"))
         yield from _sinks([sink for sink in stats.sinks if sink.dead], failed_line)
@@ -219,9 +221,17 @@ def _without_content(stats: Stats) -> Iterator[Text]:
         yield escaped("  One removal was interrupted: `plsync compact` removes the content that is left.", "red")
 
 
-def _states(stats: Stats, counted: Mapping[str, int]) -> Iterator[Text]:
+def _meanings(journal: Journal, stats: Stats) -> Mapping[State, str]:
+    if not journal.bundles.hubs():
+        return _MEANINGS
+    from plsync.cli.hub_status import meanings  # noqa: PLC0415 - most journals have no hub
+
+    return {**_MEANINGS, **meanings(journal, is_gapped=is_gapped(journal, stats))}
+
+
+def _states(stats: Stats, counted: Mapping[str, int], meanings: Mapping[State, str]) -> Iterator[Text]:
     """The numbers of records by their delivery."""
-    for name, meaning in _MEANINGS.items():
+    for name, meaning in meanings.items():
         if number := counted.get(name, 0):
             oldest = stats.oldest_unsent if name == "pending" else None
             since = f", the oldest {humanize.age(oldest)} old" if oldest else ""
@@ -239,12 +249,14 @@ def _sinks(sinks: list[SinkBacklog], line: Callable[[SinkBacklog], str]) -> Iter
         yield escaped(f"  and {humanize.count(len(sinks) - _MOST_SINKS, 'function')} more; --json lists them")
 
 
-def waiting_line(sink: SinkBacklog) -> str:
-    """The number of ids that wait for a sink, and the way to deliver them."""
+def waiting_line(sink: SinkBacklog, *, is_gapped: bool = False) -> str:
+    """The number of ids that wait for a sink, and the way to deliver them; with ``is_gapped`` without a network."""
     if sink.owned == sink.waiting:
         pids = ", ".join(map(str, sink.pids))
         return f"{sink.waiting:,} for {sink.sink}: its running program calls it (process {pids})"
     how = way_to_call(sink.sink)
+    if is_gapped:
+        how = how.replace("`plsync run", "`plsync run --no-send")
     running = f"; its running program calls it for {sink.owned:,} of them" if sink.owned else ""
     failed = f"; it {sink.last_error}" if sink.last_error and not sink.dead else ""
     return f"{sink.waiting:,} for {sink.sink}: {how}{running}{failed}"
@@ -257,72 +269,3 @@ def failed_line(sink: SinkBacklog) -> str:
 
 def _with_reason(number: str, reason: str | None) -> Text:
     return escaped(f"{number}; the last reason: {reason}" if reason else number, "red")
-
-
-def _over_quota(stats: Stats) -> str:
-    """Why the content beyond the quota is still there."""
-    used, limit = humanize.size(stats.used_bytes), humanize.size(stats.quota.max_bytes or 0)
-    over = f"The journal is over its quota, {used} of {limit}"
-    unsent = sum(number for state, number in stats.states.items() if state != "acked") - stats.dropped
-    if unsent > 0 and stats.quota.policy == "keep-unsent":
-        records = humanize.count(unsent, "record")
-        return f"{over}: its policy keeps the content of {records} that PromptLayer does not have. See `plsync quota`."
-    if stats.callbacks:
-        return f"{over}: the content of records stays until their callbacks have run."
-    return f"{over}: the ids, tags and request ids of all records stay, and the content of records under way."
-
-
-def _losses(stats: Stats) -> Iterator[str]:
-    if stats.failures:
-        yield "Some events were not recorded, for the reason above. Check free disk space and permissions."
-    if stats.damaged:
-        yield "Damaged parts of the spool were not ingested; all other parts were. `plsync check` lists them."
-    if stats.over_quota:
-        yield _over_quota(stats)
-
-
-def _follow_up_advice(stats: Stats, left: Mapping[str, int]) -> Iterator[str]:
-    if left.get("followups", 0) > stats.followups_stranded and not left.keys() & {"pending", "leased", "in_doubt"}:
-        yield "Next: `plsync run` sends the follow-ups of records that PromptLayer has."
-    if stats.followups_stranded:
-        yield (
-            f"Follow-ups that wait for refused or held records: {stats.followups_stranded:,}. `plsync retry` of these "
-            "records sends both."
-        )
-    if "followups_dead" in left:
-        yield (
-            "`plsync list --follow-ups refused` lists the refused follow-ups with their reasons, and "
-            "`plsync retry --follow-ups` sends them again."
-        )
-
-
-def _advice(stats: Stats, left: Mapping[str, int], sender: SenderProcess | None) -> list[Text]:
-    lines = list(_losses(stats))
-    if left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.extend(filter(None, [next_step(stats, sender)]))
-    elif "callbacks" in left:
-        lines.append("Next: deliver the callbacks in the way that stands behind each function above.")
-        lines.append("`plsync callbacks drop FUNCTION` removes request ids that no program waits for.")
-    if "runs" in left and not left.keys() & {"pending", "leased", "in_doubt"}:
-        lines.append("Next: `plsync run` sends the runs of trees.")
-    lines += _follow_up_advice(stats, left)
-    if stats.callbacks_dead:
-        lines.append("`plsync retry --callbacks` retries the failed callbacks.")
-    if "dead" in left:
-        lines.append("`plsync list --delivery refused` lists the refused records, `plsync show ID` shows the reason.")
-    if "held" in left:
-        lines.append("`plsync list --delivery held` lists the held records, `plsync show ID` shows the reason.")
-    if "dropped" in left:
-        lines.append(
-            "`plsync list --delivery dropped` lists the dropped records, `plsync forget --delivery dropped` lets go of "
-            "them. `plsync quota` shows the limit."
-        )
-    if not stats.records + stats.runs:
-        lines.append("The journal is empty: attach PromptLayerCallbackHandler to a model and call it.")
-    elif not left:
-        running = f" {humanize.count(stats.open, 'call')} still running." if stats.open else ""
-        if stats.growing:
-            running += f" {humanize.count(stats.growing, 'ended call')} of agents that still run."
-        lines.append(f"Nothing left: every record, follow-up and callback is delivered.{running}")
-    lines.extend(elsewhere_lines(stats))
-    return [escaped(line) for line in lines]

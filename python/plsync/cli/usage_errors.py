@@ -85,4 +85,8 @@ def _subject(param: Any) -> str:
 def _value_missing(param: Any) -> str:
     if param.param_type_name == "argument":
         return "this argument is required"
-    return f"needs a value, {param.metavar}" if param.metavar else "needs a value"
+    value = f"needs a value, {param.metavar}" if param.metavar else "needs a value"
+    # The help of an option that a person must set names its values.
+    if not param.required or not param.help:
+        return value
+    return f"{value} ({param.help[0].lower()}{param.help[1:].removesuffix('.')})"

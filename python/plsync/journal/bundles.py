@@ -141,6 +141,8 @@ class Packed:
     """Why records do not fit a bundle."""
     again: int
     """Records that earlier bundles carried."""
+    again_between: tuple[datetime, datetime] | None
+    """When the first and the last of these bundles were written; None without such records."""
 
 
 class Bundles:
@@ -198,10 +200,11 @@ class Bundles:
             hide: removes content from the start and the end of each record.
             on_progress: called with the number of records that are done, and the number of all.
         """
-        packed = pack_records(
+        writers, running, left_out, (again, first, last) = pack_records(
             self._store, hub, choice, scratch, split_size, exports=exports, hide=hide, on_progress=on_progress
         )
-        return Packed(*packed)
+        between = (datetime_from_ms(first), datetime_from_ms(last)) if again else None
+        return Packed(writers, running, left_out, again, between)
 
     def begin(
         self,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from plsync.bundle.templates import TemplateSet
+from plsync.bundle.templates import KeptSet, TemplateSet
 from plsync.errors import PromptError
 from plsync.prompts.cache import CachedTemplate, TemplateCache, all_caches
 from plsync.prompts.template_key import TemplateKey
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from plsync._common.native import SignedBundle
 
-__all__ = ["KeptTemplates", "keep", "kept_digest", "newest_copy", "template_set"]
+__all__ = ["KeptTemplates", "keep", "kept_set", "newest_copy", "note_stated", "template_set"]
+
+# Epochs of a hub's log that are remembered as earlier ones.
+_BEFORE: Final = 64
 
 
 @dataclass
@@ -85,7 +88,7 @@ class KeptTemplates:
 def keep(
     cache: TemplateCache, bundle: SignedBundle, hub: str, workspace: str | None, ended: Collection[bytes]
 ) -> KeptTemplates:
-    """Keep the set of templates of a bundle, in place of the set before. The number of the log decides which is newer.
+    """Keep the set of templates of a bundle, in place of the set before. An older set is ignored.
 
     Args:
         cache: of the hub.
@@ -100,11 +103,9 @@ def keep(
     digest, end = bundle.template_set(), bundle.log_end()
     if digest is None or end is None:
         return KeptTemplates(0, is_older=False)
-    epoch, number = end
-    order = [number, bundle.fields()["serial"]]
-    before = _kept(cache)
-    is_known_epoch = before.get("epoch") == epoch.hex()
-    if epoch in ended or (is_known_epoch and before.get("order", order) > order):
+    fields, epoch, before = bundle.fields(), end[0].hex(), _kept(cache)
+    origin_of_set = {"epoch": epoch, "key": fields["key_id"], "serial": fields["serial"]}
+    if _is_older(origin_of_set, before, [each.hex() for each in ended]):
         return KeptTemplates(0, is_older=True)
     new, keys = 0, set[TemplateKey]()
 
@@ -125,22 +126,50 @@ def keep(
 
     bundle.each_template(store)
     cache.keep_only(keys)
-    kept = {"digest": digest.hex(), "epoch": epoch.hex(), "order": order}
+    earlier = [each for each in (*before.get("before", ()), before.get("epoch")) if each not in (None, epoch)]
+    kept = {"digest": digest.hex(), "files": len(keys), **origin_of_set, "before": earlier[-_BEFORE:]}
     cache.set_about(hub=hub, workspace=workspace or "", set=kept)
     return KeptTemplates(new, is_older=False)
 
 
-def kept_digest(cache: TemplateCache) -> bytes | None:
-    """The digest of the set of templates that a cache keeps from a hub."""
+def _is_older(found: dict[str, Any], kept: dict[str, Any], ended: Collection[str]) -> bool:
+    """Whether a set of templates is older than the one that is kept. The numbers of a hub's exports grow with each key.
+
+    A hub whose machine was put back from a copy repeats numbers, and begins a new epoch of its log.
+    """
+    epoch, known = found["epoch"], kept.get("epoch")
+    if epoch in ended:
+        return True
+    if known in ended:
+        return False
+    is_lower = found["key"] == kept.get("key") and found["serial"] < kept.get("serial", 0)
+    return epoch in kept.get("before", ()) or (epoch == known and is_lower)
+
+
+def kept_set(cache: TemplateCache) -> KeptSet | None:
+    """The set of templates that a cache keeps from a hub; None if a template of it is lost."""
+    kept = _kept(cache)
     try:
-        digest = bytes.fromhex(_kept(cache)["digest"])
+        digest = bytes.fromhex(kept["digest"])
     except (TypeError, KeyError, ValueError):
         return None
-    return digest if len(digest) == 32 else None
+    is_whole = len(digest) == 32 and kept.get("files") == sum(1 for _ in cache.entries())
+    return KeptSet(digest, kept.get("is_stated") is True) if is_whole else None
+
+
+def note_stated(cache: TemplateCache, stated: KeptSet) -> None:
+    """Note that a bundle to the hub states the digest of the set that a cache keeps.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    kept = _kept(cache)
+    if kept.get("digest") == stated.digest.hex() and not stated.is_stated:
+        cache.set_about(set={**kept, "is_stated": True})
 
 
 def _kept(cache: TemplateCache) -> dict[str, Any]:
-    """The set of templates that a cache keeps: its digest, the epoch of the hub's log, and its place in that log."""
+    """The set of templates that a cache keeps: its digest, its number of files, and the export that brought it."""
     kept = cache.about().get("set")
     return kept if isinstance(kept, dict) else {}
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{assert_sound, end, facts, golden, limits, ms, runs, segments, start};
+use common::{assert_sound, carried, end, facts, golden, limits, ms, runs, segments, start};
 use plsync_journal::{
     Account, Bind, CallEnd, Durability, Event, FLAG_LOSSY, FLAG_RUN, FailedCallback, FrameKind, Head, Lane, Millis,
     ParkedState, RecordId, RequestId, Seq, Spool, Store, labels,
@@ -140,6 +140,19 @@ fn make_the_golden_journal_with_repeated_bodies() {
         }
     }
     finish_golden(&directory);
+}
+
+/// The same, for the journals of an origin and of a hub.
+#[test]
+#[ignore = "run by hand, once a format"]
+fn make_the_golden_journals_with_bundles() {
+    for (name, make) in
+        [("format-1-origin", carried::make_origin as fn(&Spool, &Path)), ("format-1-hub", carried::make_hub)]
+    {
+        let (spool, directory) = new_golden(name);
+        make(&spool, &directory.join("journal"));
+        finish_golden(&directory);
+    }
 }
 
 /// The spool of a new golden journal, and its directory.

@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 
 use plsync_journal::{Query, Row, Store, labels};
 
+use super::carried;
+
 /// The labels of its records.
 pub const TAGS: [&str; 2] = ["gpt4all", "night-shift"];
 pub const MODEL: &str = "orca-mini-3b";
 
-/// The golden journals: of the first version, and of the versions that added servers, trees, and calls that repeat their root.
-pub const ALL: [&str; 4] = ["format-1", "format-1-servers", "format-1-trees", "format-1-repeated"];
+/// The golden journals: of the first version, and of the versions that added servers, trees, and calls that repeat their root. The last
+/// two are of an origin and of a hub, between which bundles went.
+pub const ALL: [&str; 6] =
+    ["format-1", "format-1-servers", "format-1-trees", "format-1-repeated", "format-1-origin", "format-1-hub"];
 
 pub fn directory(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -53,6 +57,7 @@ pub fn contents(store: &Store) -> plsync_journal::Result<Vec<String>> {
     let backlogs = store.callback_backlogs()?.into_iter().filter(|backlog| backlog.waiting > 0);
     let sinks = backlogs.map(|backlog| backlog.sink).collect::<Vec<_>>().join(" ");
     lines.push(format!("numbers\t{}\t{:?}\t{}\t{sinks}", stats.records, stats.states, stats.callbacks));
+    lines.extend(carried::lines(store)?);
     Ok(lines)
 }
 

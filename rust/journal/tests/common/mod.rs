@@ -1,6 +1,7 @@
 //! Helpers that the journal's tests share.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod carried;
 pub mod facts;
 pub mod golden;
 pub mod runs;

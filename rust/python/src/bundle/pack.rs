@@ -53,13 +53,26 @@ impl From<BundleError> for Failure {
     }
 }
 
+/// Records that earlier bundles carried: their number, and the first and the last time of these bundles, in milliseconds.
+#[derive(Clone, Copy, Default, IntoPyObject)]
+pub(crate) struct Again(u64, u64, u64);
+
+impl Again {
+    fn add(&mut self, more: Self) {
+        if more.0 > 0 {
+            let first = if self.0 == 0 { more.1 } else { self.1.min(more.1) };
+            *self = Self(self.0 + more.0, first, self.2.max(more.2));
+        }
+    }
+}
+
 /// Records that were packed together.
 #[derive(Default)]
 struct Unit {
     members: Vec<Packed>,
     seqs: Vec<Seq>,
     doubtful: u64,
-    again: u64,
+    again: Again,
     left_out: Vec<String>,
     /// The records that were looked at.
     taken: usize,
@@ -76,8 +89,8 @@ struct Part {
 /// Packs the records for a hub. `scratch` is a private directory. `hide` is called with the start and the end of each record, as JSON or
 /// None, and returns both for the bundle. `on_progress` is called with the number of records that are done and the number of all.
 ///
-/// Returns a writer for each part, the number of calls that have not ended, and why records do not fit. The last number is of the records
-/// that earlier bundles carried.
+/// Returns a writer for each part, the number of calls that have not ended, and why records do not fit. Then the number of the records
+/// that earlier bundles carried, and the first and the last time of these bundles.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)] // as the stub has it
 #[pyo3(signature = (store, hub, choice, scratch, split_size, *, exports = Vec::new(), hide = None, on_progress = None))]
@@ -91,7 +104,7 @@ pub(crate) fn pack_records(
     exports: Vec<u64>,
     hide: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
-) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>, u64)> {
+) -> PyResult<(Vec<BundleWriter>, u64, Vec<String>, Again)> {
     handover::require(py)?;
     let (journal, choice) = (store.journal(), choice_of(choice)?);
     let selected = py.detach(|| journal.carriable(HubNumber(hub), choice, &exports)).or_raise(py)?;
@@ -105,13 +118,13 @@ pub(crate) fn pack_records(
         changed: Condvar::new(),
     };
     let mut parts = Parts { scratch: &scratch, split_size, written: Vec::new() };
-    let (mut left_out, mut again) = (Vec::new(), 0);
+    let (mut left_out, mut again) = (Vec::new(), Again::default());
     let total = selected.records.len();
     let packed = py.detach(|| {
         packing.run(&mut |unit, done| {
             let Some(unit) = unit else { return report(on_progress.as_ref(), done, total) };
             left_out.extend(unit.left_out.iter().take(REASONS.saturating_sub(left_out.len())).cloned());
-            again += unit.again;
+            again.add(unit.again);
             parts.add(unit)
         })
     });
@@ -374,7 +387,7 @@ impl Packing<'_> {
                 unit.members.extend(full);
                 unit.seqs.push(events.seq);
                 unit.doubtful += u64::from(record.doubt);
-                unit.again += u64::from(record.is_again);
+                unit.again.add(record.carried_at.map_or_else(Again::default, |at| Again(1, at.0, at.0)));
             }
             Err(BundleError::Unfit(reason)) => unit.left_out.push(format!("{}: {reason}", uuid(events.id))),
             Err(error) => return Err(error.into()),

@@ -53,7 +53,10 @@ impl Store {
         let choice = choice_of(choice)?;
         let found = py.detach(|| self.journal().carriable(HubNumber(hub), choice, &[])).or_raise(py)?;
         let records = found.records.into_iter();
-        Ok((records.map(|record| (record.seq.0, record.doubt, record.round, record.is_again)).collect(), found.running))
+        Ok((
+            records.map(|record| (record.seq.0, record.doubt, record.round, record.carried_at.is_some())).collect(),
+            found.running,
+        ))
     }
 
     fn begin_bundle(

@@ -38,8 +38,8 @@ pub struct Carriable {
     pub doubt: bool,
     /// How often a person sent the record again after `PromptLayer` had refused it.
     pub round: u32,
-    /// Whether a bundle carried the record before.
-    pub is_again: bool,
+    /// When a bundle carried the record before, the last time; `None` when none did.
+    pub carried_at: Option<Millis>,
 }
 
 /// The records that go into a bundle.
@@ -152,7 +152,8 @@ fn carriable(seq: Seq, row: &StateRow, entry: &CarriedEntry, which: Which) -> Op
     };
     let may_be_sent = entry.is_doubtful || carried::is_unclear(row, entry);
     let doubt = may_be_sent || entry.given.iter().any(|given| given.hub != hub);
-    goes.then_some(Carriable { seq, doubt, round: entry.round, is_again: custody.is_some() })
+    let carried_at = custody.map(|_| entry.given.last().map_or(Millis::EPOCH, |given| given.at));
+    goes.then_some(Carriable { seq, doubt, round: entry.round, carried_at })
 }
 
 #[cfg(test)]
