@@ -60,7 +60,7 @@ def test_a_changed_byte_and_a_cut_of_a_bundle_are_refused_and_change_nothing(gap
 @pytest.mark.skipif(sys.platform == "win32", reason="no FIFO")
 @pytest.mark.parametrize("which", ["bundle", "signature"])
 @pytest.mark.parametrize("kind", ["fifo", "endless", "device", "directory"])
-def test_a_file_that_is_none_or_has_no_end_is_refused_at_once(gap: Gap, which: str, kind: str) -> None:
+def test_a_pipe_a_device_and_an_endless_file_are_refused_at_once(gap: Gap, which: str, kind: str) -> None:
     gap.out()
     [bundle] = gap.stick.glob("*.age")
     signature = bundle.with_name(f"{bundle.name}.minisig")

@@ -104,7 +104,7 @@ def test_a_bundle_of_this_machine_is_named_as_its_own(gap: Gap) -> None:
     [path] = gap.stick.glob("*.age")
     gap.at(gap.lab, "bundle", "show", str(path), code=1)
     assert f"{path.name}: it is signed by key" in gap.errors
-    assert "this machine wrote it for another one; nothing was changed" in gap.errors
+    assert "This machine wrote it for another one; nothing was changed" in gap.errors
 
 
 def test_a_card_with_another_fingerprint_is_not_trusted(gap: Gap, tmp_path: Path) -> None:

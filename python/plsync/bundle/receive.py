@@ -102,10 +102,10 @@ def opened(path: Path, keys: Keys, inbox: Path, *, is_kept: bool = False) -> Ite
         yield bundle
     except BundleError as error:
         machine = keys.own_or_raise()
-        if own := next((key_id for key_id in keys.key_ids() if f"{_IS_SIGNED_BY} {key_id}" in str(error)), None):
+        if signer := next((key_id for key_id in keys.key_ids() if f"{_IS_SIGNED_BY} {key_id}" in str(error)), None):
             raise BundleError(
-                f"{path.name}: {_IS_SIGNED_BY} {own}, which is not trusted here: this machine wrote it for another "
-                f"one; nothing was changed; `minisign -V` can check it here, with the key of `plsync keys show`"
+                f"{path.name}: {_IS_SIGNED_BY} {signer}, which is not trusted here. This machine wrote it for another "
+                f"one; nothing was changed; `minisign -V` checks it with the key of `plsync keys show`"
             ) from None
         here = f" (this is {machine.name}, with the key {machine.key_id})" if _IS_FOR in str(error) else ""
         raise BundleError(f"{path.name}: {error}{here}") from None

@@ -148,10 +148,9 @@ fn hub_lines(store: &Store, hub: HubNumber) -> plsync_journal::Result<Vec<String
         let words: Vec<_> = records
             .iter()
             .map(|found| {
-                let words = [("doubt", found.doubt), ("again", found.carried_at.is_some())];
-                let words: String =
-                    words.iter().filter(|(_, is_set)| *is_set).map(|(word, _)| format!(" {word}")).collect();
-                format!("{} round {}{words}", found.seq, found.round)
+                let doubt = if found.doubt { " doubt" } else { "" };
+                let again = if found.carried_at.is_some() { " again" } else { "" };
+                format!("{} round {}{doubt}{again}", found.seq, found.round)
             })
             .collect();
         lines.push(format!("goes\t{}\t{name}\t{}", hub.0, words.join(", ")));
@@ -268,5 +267,5 @@ fn parked(record: RecordId, is_held: bool, reason: &str) -> Word {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
