@@ -24,6 +24,9 @@ settings.load_profile("plsync")
 
 # A shell that starts the tests in the background has them ignore SIGINT, and their own programs would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup has them ignore SIGHUP. A program gets the default action in place of a handler.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(optionalhook=True)

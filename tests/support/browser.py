@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from plsync import Journal
 from plsync.ui.app import make_app
@@ -28,6 +28,10 @@ WHOLE = os.environ.get("PLSYNC_BROWSER") == "all"
 """Whether every page is tested in every width and theme, and not only a part."""
 
 only_whole = pytest.mark.skipif(not WHOLE, reason="make browser runs it")
+
+# A busy machine takes seconds for a page.
+SECONDS = 30
+expect.set_options(timeout=SECONDS * 1000)
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
@@ -122,7 +126,7 @@ def tab(
     """A tab of a separate profile."""
     viewport = {"width": width, "height": height}
     context: BrowserContext = browser.new_context(viewport=viewport, color_scheme=theme, **options)  # type: ignore[arg-type]
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(SECONDS * 1000)
     try:
         yield Tab(context.new_page(), origin)
     finally:
@@ -134,7 +138,7 @@ def rows(page: Page) -> Locator:
     return page.locator("table.calls tbody tr")
 
 
-def until(page: Page, condition: str, seconds: float = 10) -> None:
+def until(page: Page, condition: str, seconds: float = SECONDS) -> None:
     """Wait for a condition in JavaScript. The page's own policy forbids playwright's way, which is eval."""
     deadline = time.monotonic() + seconds
     while not page.evaluate(condition):

@@ -255,7 +255,7 @@ def test_a_server_that_went_away_is_named_and_the_page_continues_when_it_is_back
         page.get_by_role("group", name="Result").get_by_label("error").check()
         expect(page.get_by_role("alert")).to_contain_text("The server does not respond")
         if WHOLE:
-            expect(page.locator(".banner.bad")).to_be_visible(timeout=10_000)
+            expect(page.locator(".banner.bad")).to_be_visible()
         page.context.set_offline(False)
         expect(page.get_by_role("alert")).to_have_count(0)
         expect(rows(page).first).to_contain_text("error")
