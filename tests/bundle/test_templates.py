@@ -185,13 +185,16 @@ def test_an_origin_without_calls_states_its_set_once(gap: Gap) -> None:
     gap.trip()
     assert "acked" in gap.states().values()
     # Nothing waits, and the hub does not know yet that the set has arrived.
-    gap.empty_stick()
+    first = held_back(gap)
     [report] = gap.out()
     assert (report["records"], len(report["files"])) == (0, 1)
     gap.into_hub()
     assert gap.back()[0]["templates"] == 0
     gap.into_lab()
     gap.empty_stick()
+    assert gap.out()[0]["files"] == []
+    # A file that stays on the stick is read again, and is no new set.
+    assert arrive(gap, first)["new_templates"] == 0
     assert gap.out()[0]["files"] == []
 
 

@@ -37,7 +37,10 @@ def export_lines(report: ExportReport, *, is_hub: bool) -> Iterator[Text]:
         yield escaped(f"{report.to}: no {noun} to carry; nothing was written")
     elif not is_hub:
         followups = f", {humanize.count(report.followups, 'follow-up')}" if report.followups else ""
-        yield labelled("new", escaped(f"{humanize.count(report.records - report.again, 'call')}{followups}"))
+        new = humanize.count(report.records - report.again, "call")
+        if not report.records + report.followups:
+            new = f"nothing; the bundle states which files of {report.to} this machine has read"
+        yield labelled("new", escaped(f"{new}{followups}"))
         if report.again:
             yield labelled("again", escaped(f"{humanize.count(report.again, 'call')}{_carried(report)}"))
     for file in report.files:

@@ -128,6 +128,9 @@ def keep(
     cache.keep_only(keys)
     earlier = [each for each in (*before.get("before", ()), before.get("epoch")) if each not in (None, epoch)]
     kept = {"digest": digest.hex(), "files": len(keys), **origin_of_set, "before": earlier[-_BEFORE:]}
+    if kept.items() <= before.items():
+        # The file of an export that was read before: the hub has not sent the set anew.
+        kept = before
     cache.set_about(hub=hub, workspace=workspace or "", set=kept)
     return KeptTemplates(new, is_older=False)
 
