@@ -64,6 +64,7 @@ crash: .venv/built
 	PLSYNC_TREE_SOAK=100000 $(BIN)/pytest tests/recorder/test_tree_memory.py
 	PLSYNC_SOAK_RECORDS=10000 PLSYNC_SOAK_KILLS=40 PLSYNC_OFFLINE_SECONDS=60 $(BIN)/pytest tests/delivery/test_soak.py tests/project/test_no_network.py
 	PLSYNC_FULL_DISKS=1 $(BIN)/pytest tests/journal/test_full_disk.py tests/bundle/test_full_media.py
+	PLSYNC_EXAMPLES=10 $(BIN)/pytest -n auto --timeout 900 -m hypothesis
 	PLSYNC_LIMITS=100 $(BIN)/pytest -n auto tests/journal/test_limits.py
 	PLSYNC_TEST_WORLDS=2000 PLSYNC_TEST_WORLD_EVENTS=140 PLSYNC_BUNDLE_KILLS=2000 $(BIN)/pytest -n auto tests/bundle/test_worlds.py tests/bundle/test_kills.py
 	PLSYNC_IMAGES=2000 PLSYNC_FAULTS=1000000 PLSYNC_FLIPS=20000 PLSYNC_SALVAGES=3000 PLSYNC_KILL_ROUNDS=2000 PROPTEST_CASES=4000 \

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from plsync._common import api_key
 from plsync.testing import PromptLayerServer
 from plsync.testing.state import workspace
+from tests.support.examples import examples
 from tests.support.spooling import SpoolWriter
 from tests.support.stand_in import client_of
 
@@ -19,7 +20,9 @@ pytest_plugins = ["pytester"]
 
 # hypothesis builds its tables of characters in its first run, and a machine may be busy. So the time to generate an
 # example is no failure.
-settings.register_profile("plsync", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "plsync", deadline=None, max_examples=examples(), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("plsync")
 
 # A shell that starts the tests in the background has them ignore SIGINT, and their own programs would inherit that.

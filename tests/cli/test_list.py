@@ -21,6 +21,7 @@ from plsync.cli.record_table import Table, tail_table
 from plsync.journal import Journal
 from plsync.journal.record import Record
 from tests.support.commands import json_lines, printed, run
+from tests.support.examples import examples
 from tests.support.spooling import SpoolWriter
 from tests.support.terminal import on_terminal
 
@@ -57,7 +58,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Record]]:
 
 
 @given(width=st.integers(40, 250), chosen=st.sets(st.integers(0, 47), min_size=1))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 def test_the_width_of_a_list_goes_to_the_input(records: list[Record], width: int, chosen: set[int]) -> None:
     shown = [records[number] for number in chosen]
     heading, *lines = [line.plain for line in Table.lines_of(iter(shown), width, 48, is_full=False)]
@@ -93,7 +94,7 @@ def empty_columns(shown: list[Record]) -> set[str]:
 
 
 @given(width=st.integers(40, 250), order=st.permutations(range(48)))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 def test_the_columns_of_tail_depend_on_the_width_alone(records: list[Record], width: int, order: list[int]) -> None:
     table = tail_table(width, 48, is_full=False)
     heading = table.heading().plain

@@ -25,6 +25,7 @@ from plsync.journal.callbacks import FailedCallback
 from plsync.journal.filters import Filters, Query
 from plsync.journal.record import STATES, STATUSES, Record, State, Status
 from plsync.recorder.handler import PromptLayerCallbackHandler
+from tests.support.examples import examples
 from tests.support.spooling import CACHED, SpoolWriter
 
 T = 1_760_000_000_000
@@ -414,7 +415,7 @@ FILTERS = st.fixed_dictionaries(
 
 
 @given(filters=FILTERS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200), deadline=None)
 def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: Filters) -> None:
     query = Query.from_filters(filters)
     everything = [record._row for record in varied.records()]
@@ -425,7 +426,7 @@ def test_following_and_reading_agree_on_every_filter(varied: Journal, filters: F
 
 @pytest.mark.parametrize("threshold", [0, 500], ids=["two threads", "one thread"])
 @given(filters=FILTERS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(50), deadline=None)
 def test_a_scan_finds_the_records_of_every_filter_oldest_first(
     varied: Journal, threshold: int, filters: Filters
 ) -> None:

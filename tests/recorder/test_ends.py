@@ -18,6 +18,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, LLMResult
 
 from plsync import PromptLayerCallbackHandler
+from tests.support.examples import examples
 from tests.support.models import Chat, records, texts
 
 ACTIONS = ("start", "token", "end", "fail", "drop", "ingest", "collect")
@@ -68,7 +69,7 @@ def act(action: str, run: Expected, handler: PromptLayerCallbackHandler, path: P
         gc.collect()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(STEPS)
 def test_each_run_ends_once_with_its_last_true_end(steps: list[tuple[str, int, int]]) -> None:
     runs = [Expected() for _ in range(RUNS)]
@@ -170,7 +171,7 @@ async def outcome(plan: Plan, handler: PromptLayerCallbackHandler) -> str:
     return "ok"
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(PLANS)
 def test_each_call_has_the_status_that_the_program_saw(plans: list[Plan]) -> None:
     async def main(handler: PromptLayerCallbackHandler) -> list[str]:

@@ -21,6 +21,7 @@ from plsync._common.redaction import (
     redact_text,
     redact_urls,
 )
+from tests.support.examples import examples
 from tests.support.hostile import GROWING, assert_linear, cases
 
 SECRET = "xyzzy-1234"  # noqa: S105 - must not be in any result
@@ -387,19 +388,19 @@ PIECES = (
 )
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_in_content_the_credentials_of_urls_are_replaced_and_nothing_else(text: str) -> None:
     assert redact_urls(text) == without_url_credentials(text)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(st.lists(st.sampled_from(PIECES), max_size=5).map("".join))
 def test_the_parameters_of_urls_in_content_have_a_fixed_list_of_names(name: str) -> None:
     assert is_url_credential(name) == names_credential(name)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500))
 @given(
     st.lists(st.sampled_from((*PIECES, "Bearer ", "sk-abcdefghijklmnop", "\\", "'", "(", "[", "}", "--")), max_size=14)
 )

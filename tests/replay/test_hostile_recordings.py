@@ -25,6 +25,8 @@ from tests.support.hostile_recordings import GADGET_VALUES, GADGETS, VALUES, mut
 from tests.support.models import Chat, StreamingChat
 from tests.support.replaying import lines, recorded, replayed
 
+# Each line is used in every form with PLSYNC_HOSTILE, and in one of the forms without it.
+EVERY = "PLSYNC_HOSTILE" in os.environ
 COUNT = int(os.environ.get("PLSYNC_HOSTILE", "150"))
 HEADER = '{"plsync":"recording","format":1}\n'
 
@@ -59,7 +61,8 @@ def _faults(line: str, kind: str, path: Path) -> list[str]:
     """The exceptions of a replay that a program cannot expect."""
     path.write_text(HEADER + line + "\n", encoding="utf-8", errors="surrogatepass")
     faults = []
-    for use in _uses(kind):
+    uses = _uses(kind)
+    for use in uses if EVERY else [uses[len(line) % len(uses)]]:
         try:
             use(path)
         except (ReplayError, RecordedError, NoRecording):

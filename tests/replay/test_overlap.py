@@ -25,6 +25,7 @@ from langchain_core.language_models.llms import BaseLLM
 from plsync.errors import NoRecording
 from plsync.replay import Recording, record_all
 from plsync.replay.proxy import open_blocks
+from tests.support.examples import examples
 from tests.support.replaying import lines
 
 
@@ -101,7 +102,9 @@ class Expected:
 
 @given(steps=STEPS)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 def test_each_call_reaches_its_block_in_any_order(steps: list[tuple[str, str, int]]) -> None:
     before = state()

@@ -14,12 +14,13 @@ from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation, LLMResult
 
+from tests.support.examples import examples
 from tests.support.generated import FIELDS, VALUES, message, same
 from tests.support.models import Chat
 from tests.support.replaying import recorded, replayed
 
 THOROUGHLY = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 # A generated text rarely resembles a link with a password, or headers.
 pytestmark = pytest.mark.filterwarnings("error")

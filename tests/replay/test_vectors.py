@@ -18,9 +18,10 @@ from langchain_core.embeddings import Embeddings
 from plsync.replay import with_recording
 from plsync.replay.response.vectors import pack_vector
 from tests.support.embeddings import Returning, vector_of
+from tests.support.examples import examples
 from tests.support.replaying import lines
 
-THOROUGHLY = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+THOROUGHLY = settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 NUMBERS = st.floats(width=32) | st.floats() | st.integers() | st.booleans()
 VECTORS = (
     st.lists(st.floats(width=32), max_size=40)
