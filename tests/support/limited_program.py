@@ -6,6 +6,7 @@ promised to keep. It ends with 1 after an error of another class, or with anothe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -107,20 +108,23 @@ class Program:
     def within_lost_rights(self, step: Callable[[], None]) -> None:
         files = [self.path, *self.path.rglob("*")]
         chosen = self.random.sample(files, min(len(files), self.random.randrange(1, 3)))
-        modes = {file: file.stat().st_mode for file in chosen}
-        try:
-            # The directories last: their files could not be reached any more.
-            for file in sorted(modes, key=lambda file: len(file.parts), reverse=True):
-                file.chmod(self.random.choice([0, 0o400, 0o500]))
-            self.lacks_rights = True
-            step()
-        finally:
-            self.lacks_rights = False
-            for file in sorted(modes, key=lambda file: len(file.parts)):
-                try:
-                    file.chmod(modes[file])
-                except FileNotFoundError:
-                    continue
+        with contextlib.ExitStack() as opened:
+            held = []
+            for file in chosen:
+                # A thread of the journal renames a segment once it is complete. A descriptor stays with its file.
+                with contextlib.suppress(FileNotFoundError):
+                    descriptor = os.open(file, os.O_PATH | os.O_NOFOLLOW)
+                    opened.callback(os.close, descriptor)
+                    held.append((f"/proc/self/fd/{descriptor}", os.fstat(descriptor).st_mode))
+            try:
+                for name, _ in held:
+                    os.chmod(name, self.random.choice([0, 0o400, 0o500]))
+                self.lacks_rights = True
+                step()
+            finally:
+                self.lacks_rights = False
+                for name, mode in held:
+                    os.chmod(name, mode)
 
 
 def main(path: Path, seed: int, number: int, kind: str) -> None:
