@@ -24,9 +24,12 @@ from tests.support.hostile_journals import (
     entries_of_trees,
     rich_journal,
 )
-from tests.support.surviving import EVERY, FEW, faults
+from tests.support.surviving import EVERY, FEW, PATIENCE, faults
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="each journal is read in a forked process")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="each journal is read in a forked process"),
+    pytest.mark.timeout(2 * PATIENCE),
+]
 
 COUNT = int(os.environ.get("PLSYNC_HOSTILE", "0"))
 # Random damages of one test.
