@@ -19,9 +19,11 @@ from plsync._common import native
 from plsync.cli import app
 from plsync.delivery.lock import sole_sender
 from plsync.errors import JournalError, PlsyncError, PlsyncWarning
+from plsync.journal import words
 from tests.support.commands import plsync_for_forks
 from tests.support.models import Chat
 from tests.support.planted import KINDS, PLACES, WRITER, plant, state_of
+from tests.support.spooling import SpoolWriter
 from tests.support.users import STRANGER, as_user, in_child, needs_root, public_directory
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners, modes and FIFOs of Unix")
@@ -301,6 +303,24 @@ def test_a_journal_that_its_owner_may_not_read_is_an_error_of_the_system(shared:
     refused = as_user(STRANGER, lambda: Journal.open(path).close())
     assert isinstance(refused, JournalError)
     assert re.search(r"cannot read \S+: Permission denied.*; .*run as its owner", str(refused))
+
+
+@needs_root
+def test_a_spool_that_cannot_be_entered_ends_no_running_call(shared: Path) -> None:
+    shared.chmod(0o777)
+    path = shared / "journal"
+
+    def use() -> list[str]:
+        writer = SpoolWriter(path)
+        writer.start({"kind": "chat", "messages": []}, at=1_790_000_000_000)
+        with Journal.open(path) as journal:
+            journal.ingest(wait=True)
+            (path / "spool").chmod(0o400)
+            journal.ingest(wait=True)
+            (path / "spool").chmod(0o700)
+            return [words.result(record) for record in journal.records()]
+
+    assert as_user(STRANGER, use) == ["running"]
 
 
 @needs_root

@@ -165,7 +165,8 @@ fn is_read_only(kind: std::io::ErrorKind) -> bool {
 }
 
 /// Reads a writer's file. A writer is alive while its lock is held. A writer without a file is dead, and its failures are counted.
-/// Another user's file may be locked, so its writer counts as alive. A file of another kind cannot be locked.
+/// Another user's file may be locked, and so may a file that cannot be reached. Their writers count as alive. A file of another kind
+/// cannot be locked.
 pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
     let path = lock_path(spool, id);
     let mut info = WriterInfo::unknown(id);
@@ -181,7 +182,7 @@ pub(crate) fn observe(spool: &Path, id: RecordId) -> Result<WriterStatus> {
         Ok(file) => file,
         Err(error) if error.is_missing() => return Ok(WriterStatus { info, guard: None, skipped: None }),
         Err(error) => {
-            info.alive = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+            info.alive = std::fs::symlink_metadata(&path).map_or(true, |found| found.is_file());
             let skipped = SkippedFile::from_error(&path, error)?;
             return Ok(WriterStatus { info, guard: None, skipped: Some(skipped) });
         }
