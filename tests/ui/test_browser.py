@@ -106,7 +106,7 @@ def test_columns_order_pages_and_ranges_are_in_the_address(opened: Tab) -> None:
     expect(page.get_by_role("columnheader", name="user_id")).to_be_visible()
     page.get_by_role("button", name="Took").click()
     expect(page.get_by_role("columnheader", name="Took")).to_have_attribute("aria-sort", "descending")
-    expect(rows(page).first.locator("td.took")).to_have_text("12.4 s")
+    expect(rows(page).first.locator("td.took")).to_have_text("12.40 s")
     page.get_by_role("button", name="Time").click()
     opened.settle()
     page.get_by_role("button", name="Older calls").click()

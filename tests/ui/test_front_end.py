@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import unicodedata
 
 import pytest
 
+from plsync.journal.display.figures import duration, size
 from tests.support.root import ROOT
 
 STATIC = ROOT / "python" / "plsync" / "ui" / "static"
 SOURCES = sorted(path for path in (ROOT / "ui" / "src").rglob("*") if path.is_file())
+NODE = shutil.which("node")
+ESBUILD = ROOT / "ui" / "node_modules" / ".bin" / "esbuild"
 FILES = {"app.css", "app.js", "favicon.svg", "index.html", "licences.txt"}
 
 
@@ -54,3 +59,14 @@ def test_a_bundled_package_has_its_licence_beside_it() -> None:
     bundled = json.loads((ROOT / "ui" / "package.json").read_text(encoding="utf-8"))["dependencies"]
     licences = (STATIC / "licences.txt").read_text(encoding="utf-8")
     assert [name for name, version in bundled.items() if f"{name} {version}" not in licences] == []
+
+
+@pytest.mark.skipif(not ESBUILD.exists() or NODE is None, reason="needs the packages of ui/ and Node.js")
+def test_the_page_and_the_command_write_numbers_in_the_same_form() -> None:
+    bases, around = (1, 1.25, 9.95, 9.995, 12.5, 59.995), (-1, 0, 1)
+    numbers = [int(base * 10**power) + more for base in bases for power in range(11) for more in around]
+    module = subprocess.run([ESBUILD, ROOT / "ui/src/lib/format.ts", "--format=cjs"], capture_output=True, check=True)
+    forms = f"{numbers}.map((n) => [module.exports.duration(n), module.exports.size(n)])"
+    code = f"{module.stdout.decode()}\nconsole.log(JSON.stringify({forms}))"
+    done = subprocess.run([str(NODE), "-e", code], capture_output=True, check=True)
+    assert json.loads(done.stdout) == [[duration(number * 1000), size(number)] for number in numbers]

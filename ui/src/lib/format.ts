@@ -11,27 +11,32 @@ const dollars = new Intl.NumberFormat("en", {
 const smallDollars = new Intl.NumberFormat("en", { style: "currency", currency: "USD", maximumSignificantDigits: 2 });
 
 export const count = (n: number) => counts.format(n);
-export const short = (n: number) => (n < 10_000 ? counts.format(n) : compact.format(n));
+export const short = (n: number) => (n < 10_000 ? counts : compact).format(n);
 export const plural = (n: number, noun: string) => `${counts.format(n)} ${noun}${n === 1 ? "" : "s"}`;
 export const cost = (usd: number | null | undefined) =>
-  usd == null ? "" : usd > 0 && usd < 0.1 ? smallDollars.format(usd) : dollars.format(usd);
+  usd == null ? "" : (usd > 0 && usd < 0.1 ? smallDollars : dollars).format(usd);
 
-/** A duration in µs: `3.1 ms`, `431 ms`, `1.25 s`, `2 min 5 s`. */
+/** A duration in µs: `3.1 ms`, `431 ms`, `1.25 s`, `2 min 5 s`, `1 h 2 min`; as `plsync.journal.display.figures` has it. */
 export function duration(us: number | null | undefined): string {
   if (us == null) return "";
-  const seconds = us / 1e6;
-  if (seconds < 1) return `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 2 : 1)} s`;
-  return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  const fixed = (unit: number, digits: number) => (Math.round(us / unit) / 10 ** digits).toFixed(digits);
+  const split = (unit: number, large: string, small: string) => {
+    const all = Math.round(us / unit);
+    return `${count((all - (all % 60)) / 60)} ${large} ${all % 60} ${small}`;
+  };
+  // Each limit is the value that its form would round to the next unit.
+  if (us < 9_950) return `${fixed(100, 1)} ms`;
+  if (us < 999_500) return `${fixed(1000, 0)} ms`;
+  if (us < 59_995_000) return `${fixed(10_000, 2)} s`;
+  return us < 3_599_500_000 ? split(1e6, "min", "s") : split(6e7, "h", "min");
 }
 
 export function size(bytes: number): string {
-  let value = bytes;
-  for (const unit of ["B", "kB", "MB", "GB"]) {
-    if (value < 1000 || unit === "GB") return unit === "B" ? `${value} B` : `${value.toFixed(1)} ${unit}`;
-    value /= 1000;
-  }
-  return "";
+  if (bytes < 1000) return `${bytes} B`;
+  // A rounded value gets the unit that it reaches: 999,960 bytes are 1.0 MB.
+  const [unit, scale] = bytes < 999_950 ? ["kB", 100] : bytes < 999_950_000 ? ["MB", 1e5] : (["GB", 1e8] as const);
+  const tenths = Math.round(bytes / scale);
+  return `${count(Math.floor(tenths / 10))}.${tenths % 10} ${unit}`;
 }
 
 const pad = (n: number, width = 2) => String(n).padStart(width, "0");
@@ -81,7 +86,7 @@ export function speed(output: number | undefined, tookUs: number | null, firstUs
 export function percent(part: number, whole: number): string {
   if (!whole || !part) return "0 %";
   const value = (100 * part) / whole;
-  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} %`;
+  return `${value.toFixed(value < 9.95 ? 1 : 0)} %`;
 }
 
 export function json(value: unknown): string {

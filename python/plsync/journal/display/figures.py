@@ -14,13 +14,10 @@ def size(number: int) -> str:
     """A number of bytes: ``812 B``, ``3.4 MB``."""
     if number < 1000:
         return f"{number:,} B"
-    value = float(number)
-    for unit in ("kB", "MB", "GB"):
-        value /= 1000
-        # A rounded value gets the unit that it reaches: 999,960 bytes are 1.0 MB.
-        if value < 999.95 or unit == "GB":
-            break
-    return f"{value:,.1f} {unit}"
+    # A rounded value gets the unit that it reaches: 999,960 bytes are 1.0 MB.
+    unit, tenth = ("kB", 100) if number < 999_950 else ("MB", 100_000) if number < 999_950_000 else ("GB", 100_000_000)
+    tenths = _rounded(number, tenth)
+    return f"{tenths // 10:,}.{tenths % 10} {unit}"
 
 
 def duration(ns: int | None) -> str:
@@ -29,13 +26,20 @@ def duration(ns: int | None) -> str:
         return ""
     # Each limit is the value that its form would round to the next unit.
     if ns < 9_950_000:
-        return f"{ns / 1e6:.1f} ms"
+        tenths = _rounded(ns, 100_000)
+        return f"{tenths // 10}.{tenths % 10} ms"
     if ns < 999_500_000:
-        return f"{ns / 1e6:.0f} ms"
+        return f"{_rounded(ns, 1_000_000)} ms"
     if ns < 59_995_000_000:
-        return f"{ns / 1e9:.2f} s"
-    seconds = round(ns / 1e9)
+        hundredths = _rounded(ns, 10_000_000)
+        return f"{hundredths // 100}.{hundredths % 100:02} s"
+    seconds = _rounded(ns, 1_000_000_000)
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
-    minutes = round(ns / 60e9)
+    minutes = _rounded(ns, 60_000_000_000)
     return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def _rounded(number: int, unit: int) -> int:
+    # A half is rounded up. `ui/src/lib/format.ts` has the same forms, and JavaScript's numbers round a half up.
+    return (number + unit // 2) // unit
