@@ -276,6 +276,15 @@ def test_a_terminal_without_a_character_gets_its_escape(writer: SpoolWriter, pat
     assert r"na\xefve \U0001f600" in printed(path, "show", record_id, PYTHONIOENCODING="ascii")
 
 
+@pytest.mark.parametrize("arguments", [["list"], ["tail"], ["usage", "--by", "tag"]])
+def test_the_escapes_of_a_terminal_fit_its_width(writer: SpoolWriter, path: Path, arguments: list[str]) -> None:
+    writer.call("naïve \U0001f600 " * 20, "b", at=T, tags=["größer" * 9])
+    lines = printed(path, *arguments, PYTHONIOENCODING="ascii", COLUMNS="60").splitlines()
+    assert r"\xf6" in "".join(lines) or r"\U0001f600" in "".join(lines)
+    assert "~" in "".join(lines)
+    assert max(map(len, lines)) <= 60
+
+
 def test_colours_cover_only_their_values(writer: SpoolWriter, path: Path) -> None:
     record_id = writer.call("hi", "hello", at=T, tags=["one"])
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "160"}

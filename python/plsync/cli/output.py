@@ -5,6 +5,7 @@ A journal holds text from models and users. Control characters and markup in it 
 
 from __future__ import annotations
 
+import codecs
 import functools
 import io
 import json
@@ -53,6 +54,9 @@ _MOST_CUTS: Final = 8
 # The least indentation of a line that continues one at the left margin, or an indented one.
 _CONTINUED: Final = 6
 _NAMED: Final = 4
+_UNENCODABLE: Final = "plsync-terminal"
+# The signs of tables and trees, for a terminal without them.
+_SIGNS: Final = dict(zip("…→·├│└─", "~>-||`-", strict=True))
 
 
 class _StdoutConsole(Console):
@@ -117,7 +121,27 @@ def escaped(value: object, style: str = "") -> Text:
 
     A newline is escaped too: only :func:`indented` begins lines.
     """
-    return Text(visible(str(value)).replace("\n", "\\n").expandtabs(4), style=style)
+    return Text(_encodable(visible(str(value)).replace("\n", "\\n").expandtabs(4)), style=style)
+
+
+def _encodable(text: str) -> str:
+    """The text as standard output writes it: the layout needs the width of an escape, not of its character."""
+    if text.isascii():
+        return text
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, _UNENCODABLE).decode(encoding)
+
+
+def _substitute(error: UnicodeError) -> tuple[str, int]:
+    """The handler of characters that a stream cannot encode: a sign of the same width, or the escape of Python."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    part = error.object[error.start : error.end]
+    written = (_SIGNS.get(one) or one.encode("ascii", "backslashreplace").decode() for one in part)
+    return "".join(written), error.end
+
+
+codecs.register_error(_UNENCODABLE, _substitute)
 
 
 def indented(value: object, indent: int, style: str = "") -> Iterator[Text]:
@@ -238,7 +262,7 @@ def prepare_streams() -> None:
     sys.stderr = sys.stderr or _null_stream()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_UNENCODABLE)
 
 
 def _null_stream() -> TextIO:
