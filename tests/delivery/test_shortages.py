@@ -18,8 +18,9 @@ from plsync.delivery.lock import current_sender
 from plsync.testing import PromptLayerServer
 from tests.delivery.test_run import COMMAND, environment
 from tests.support.calls import AT, states, wait_until, write_calls
-from tests.support.full_disk import fill, small_disk
+from tests.support.full_disk import fill, small_disk, small_ext4, stop_writes
 from tests.support.spooling import SpoolWriter
+from tests.support.users import needs_root
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the limits are Linux's")
 
@@ -109,3 +110,22 @@ def test_a_run_on_a_full_disk_waits(tmp_path: Path, server: PromptLayerServer) -
             process.send_signal(signal.SIGCONT)
             wait_until(lambda: is_waiting(path, "waiting: "))
             ballast.unlink()
+
+
+@needs_root
+def test_a_run_on_a_disk_that_takes_no_writes_any_more_waits(tmp_path: Path, server: PromptLayerServer) -> None:
+    with small_ext4(tmp_path / "disk") as disk:
+        path = disk / "journal"
+        write_calls(path, 1)
+        log = tmp_path / "log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(COMMAND, env=environment(path, server), stdout=output, stderr=output)
+        wait_until(lambda: set(states(path).values()) == {"acked"})
+        process.send_signal(signal.SIGSTOP)
+        write_calls(path, 1)
+        stop_writes(disk)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "Read-only file system" in log.read_text())
+        process.terminate()
+        assert process.wait(30) in {0, 3}
+        assert len(server.request_logs) == 1

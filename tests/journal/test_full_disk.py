@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import subprocess
@@ -27,6 +28,7 @@ from tests.support.calls import AT, write_calls
 from tests.support.commands import json_lines, printed, run
 from tests.support.full_disk import fill, small_disk, small_ext4
 from tests.support.spooling import SpoolWriter
+from tests.support.users import in_child
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts small file systems")
 
@@ -104,6 +106,27 @@ def test_a_quota_frees_a_full_disk_without_any_help(disk: Path) -> None:
         assert journal.check().problems == []
     after = DiskSpace.of(disk)
     assert after is not None and after.free > 1 << 20
+
+
+@pytest.mark.parametrize("files", range(2, 6))
+def test_a_disk_that_can_hold_no_further_file_counts_each_event(tmp_path: Path, files: int) -> None:
+    # One more is the root directory of the file system.
+    with small_disk(tmp_path / "disk", f"8m,nr_inodes={files + 1}") as disk:
+        path = disk / "journal"
+
+        def record() -> str:
+            with pytest.warns(PlsyncWarning) as shown:
+                Recorder(path).record(3, size=100)
+            return str(shown[0].message)
+
+        # A process warns once.
+        assert re.search(r"No space left on device.*can hold no further file.*`df -i`", in_child(record))
+        subprocess.run(["/bin/mount", "-o", "remount,nr_inodes=100", str(disk)], check=True)
+        done = run(path, "status", "--json")
+        if done.returncode == 0:
+            assert json.loads(done.stdout)["failures"] == 6
+        else:
+            assert "6 events could not be recorded there" in done.stderr
 
 
 def test_a_program_that_starts_on_a_full_disk_takes_calls_in(disk: Path) -> None:

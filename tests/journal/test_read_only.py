@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from plsync import Journal
-from plsync.errors import JournalError
+from plsync.errors import JournalError, PlsyncWarning
 from plsync.journal import Quota
 from tests.support.calls import AT, acknowledge, write_calls
 from tests.support.commands import run
-from tests.support.full_disk import small_disk
+from tests.support.full_disk import small_disk, small_ext4, stop_writes
 from tests.support.planted import state_of
 from tests.support.root import ROOT
 from tests.support.spooling import SpoolWriter
@@ -93,6 +93,28 @@ def test_every_reading_command_works_on_a_read_only_file_system(tmp_path: Path) 
         assert state_of(path) == before
     with Journal.open(tmp_path / "copy") as copy:
         assert [record.input[0]["content"] for record in copy.records(limit=1)] == ["in the spool"]
+
+
+@needs_root
+def test_every_reading_command_works_on_a_disk_that_takes_no_writes_any_more(tmp_path: Path) -> None:
+    with small_ext4(tmp_path / "disk") as disk:
+        path = disk / "journal"
+        waiting, writer = journal_with_calls(path)
+        writer.close()
+        with Journal.open(path) as opened:
+            stop_writes(disk)
+            with pytest.warns(PlsyncWarning, match="Read-only file system"):
+                assert opened.stats().records == 4
+        for command in (("status",), ("check",), ("tail",)):
+            done = run(path, *command, PYTHONWARNINGS="default")
+            assert (done.returncode, "Traceback" in done.stderr) == (0, False), (command, done.stderr)
+        assert waiting in run(path, "list", "-n", "1", "--json", PYTHONWARNINGS="default").stdout
+        unsent = run(path, "run", "--once", PROMPTLAYER_API_KEY="pl_x")
+        assert unsent.returncode == 1 and "read-only" in unsent.stderr.lower()
+        with Journal.open(path) as journal:
+            for write in WRITING:
+                with pytest.raises(JournalError, match="is read-only; nothing was changed"):
+                    write(journal)
 
 
 @needs_root

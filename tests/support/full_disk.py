@@ -39,6 +39,16 @@ def small_ext4(path: Path, megabytes: int = 25) -> Iterator[Path]:
         subprocess.run(["/bin/umount", "-l", str(path)], check=True)
 
 
+def stop_writes(disk: Path) -> None:
+    """Let an ext4 volume take no writes any more, as after an error of its disk; its mount stays writable."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    device = next(Path(device).name for device, at, *_ in mounts if at == str(disk))
+    trigger = Path(f"/sys/fs/ext4/{device}/trigger_fs_error")
+    if not (trigger.exists() and _mounted(["-o", "remount,errors=remount-ro", str(disk)])):
+        pytest.skip("needs the error trigger of ext4")
+    trigger.write_text("a test")
+
+
 def _mounted(arguments: list[str]) -> bool:
     return subprocess.run(["/bin/mount", *arguments], capture_output=True, check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""Shortages of this machine, which pass: of disk space, memory, threads and files."""
+"""Shortages of this machine, which pass: of disk space, memory, threads and files, and of a disk that takes writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["shortage_in"]
 # LMDB makes EIO of a write that the disk took in part, as a full disk does.
 _NUMBERS: Final = frozenset(
     getattr(errno, name)
-    for name in ("EAGAIN", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC")
+    for name in ("EAGAIN", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EROFS")
     if hasattr(errno, name)
 )
 # Python has no other sign of it.

@@ -162,6 +162,11 @@ impl Error {
         matches!(cause.kind(), FileTooLarge | QuotaExceeded | StorageFull)
     }
 
+    /// Whether the file system takes no writes.
+    pub(crate) fn is_read_only_fs(&self) -> bool {
+        self.io_cause().is_some_and(|cause| cause.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// Whether this process, or the system, can open no further file.
     pub(crate) fn lacks_descriptors(&self) -> bool {
         self.io_cause().and_then(io::Error::raw_os_error).is_some_and(|number| [ENFILE, EMFILE].contains(&number))

@@ -84,6 +84,8 @@ fn make(journal: &Path) -> Result<()> {
     fs::make_dir(journal)?;
     gate::make_private(journal).map_err(Error::io("cannot make private", journal))?;
     gate::admit(journal, Purpose::Use)?;
+    // First: if the disk has room for one file alone, that file counts the events that are lost.
+    make_early_failures(journal);
     write_marker(journal, &Marker::new(RecordId::new().hex(), None))
 }
 

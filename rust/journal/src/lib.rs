@@ -42,6 +42,7 @@ pub use error::{Error, Result};
 pub use frame::{Draft, Event, Head, MAX_PAYLOAD};
 pub use ids::{RecordId, RequestId, Seq, ServerId};
 pub use marker::FORMAT;
+pub use os::disk::lacks_inodes;
 pub use os::fork::generation as process_generation;
 pub use os::fs::ensure_inner_dir;
 pub use os::gate::{

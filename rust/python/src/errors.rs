@@ -105,7 +105,10 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         Error::FollowUpTooLarge { .. } => (&classes.invalid_followup, "shorten it"),
         _ => {
             let advice = "records stored before are kept; run `plsync check`";
-            (&classes.journal, error.io_cause().map_or(advice, advice_for))
+            (
+                &classes.journal,
+                if lacks_inodes(error) { NO_INODES } else { error.io_cause().map_or(advice, advice_for) },
+            )
         }
     };
     let raised = PyErr::from_type(class.bind(py).clone(), format!("{error}; {advice}"));
@@ -125,6 +128,13 @@ fn advice_for_lost(journal: &Path) -> Option<String> {
     (number > 0).then(|| {
         format!("{number} {events} could not be recorded there{reason}; free some space, then record a call again")
     })
+}
+
+const NO_INODES: &str = "calls recorded before are kept; the file system can hold no further file: remove some (`df -i` shows how many it has)";
+
+/// Whether the file system has space, and can hold no further file.
+fn lacks_inodes(error: &Error) -> bool {
+    matches!(error, Error::Io { path, .. } if error.is_full_disk() && plsync_journal::lacks_inodes(path))
 }
 
 fn advice_for(error: &std::io::Error) -> &'static str {

@@ -23,6 +23,22 @@ pub(crate) fn available(_directory: &Path) -> Option<u64> {
     None
 }
 
+/// Whether the file system of a file, which may be missing, can hold no further file, although it may have free space.
+#[cfg(unix)]
+pub fn lacks_inodes(file: &Path) -> bool {
+    // The failed operation may have removed its first files again.
+    const FEW: u64 = 8;
+    // A file system without a fixed number of files reports 0.
+    let found = file.ancestors().find_map(statvfs);
+    #[allow(clippy::useless_conversion)]
+    found.is_some_and(|found| found.f_files > 0 && u64::from(found.f_favail) < FEW)
+}
+
+#[cfg(not(unix))]
+pub fn lacks_inodes(_file: &Path) -> bool {
+    false
+}
+
 #[cfg(unix)]
 fn statvfs(directory: &Path) -> Option<libc::statvfs> {
     use std::os::unix::ffi::OsStrExt;

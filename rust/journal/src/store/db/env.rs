@@ -215,15 +215,15 @@ impl Db {
         // LMDB keeps reader slots and locks by process, so a child must not use an environment of its parent. Closing it here
         // only affects this process's copies.
         drop(guard.take());
+        let mut refuses_writes = false;
         loop {
-            self.is_read_only.store(!os_fs::is_writable(&self.journal), Ordering::Release);
+            self.is_read_only.store(refuses_writes || !os_fs::is_writable(&self.journal), Ordering::Release);
             let number = self.newest()?;
             let path = layout::lmdb(&self.journal, number);
             let opened = if self.is_read_only() {
                 opening::open_read_only(&path, number, self.limits)
             } else {
-                layout::sync_names(&self.journal)?;
-                opening::open(&path, number, self.limits)
+                layout::sync_names(&self.journal).and_then(|()| opening::open(&path, number, self.limits))
             };
             match opened {
                 Ok(opened) if self.is_current(&opened)? => {
@@ -232,6 +232,8 @@ impl Db {
                 }
                 // A compaction replaced it in between.
                 Ok(_) => {}
+                // After an error of its disk a file system may refuse every write, although it is not mounted read-only.
+                Err(error) if error.is_read_only_fs() && !self.is_read_only() => refuses_writes = true,
                 Err(_) if !layout::has_store(&self.journal, number)? => {}
                 Err(error) => return Err(error),
             }
