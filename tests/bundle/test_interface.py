@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from plsync.bundle.keys import Keys
 from plsync.journal.journal import Journal
 from tests.support.gap import Gap
 from tests.support.terminal import on_terminal
@@ -134,3 +135,12 @@ def test_an_import_at_a_hub_without_its_option_names_the_option(gap: Gap) -> Non
     occupied.write_text("")
     gap.at(gap.hub, "bundle", "import", str(gap.stick), "--hub", str(occupied / "hub"), code=1)
     assert f"{occupied / 'hub'} cannot be used: Not a directory; nothing was changed" in gap.errors
+
+
+def test_a_hub_that_got_no_bundle_gets_none_without_a_call(gap: Gap, tmp_path: Path) -> None:
+    gap.record(1)
+    gap.out()
+    gap.lab_keys.trust(Keys(tmp_path / "other").create("hub-sued"), "hub")
+    [report] = gap.out("--to", "hub-sued")
+    assert report["files"] == []
+    assert len(gap.out("--to", "hub-nord")[0]["files"]) == 1

@@ -147,7 +147,9 @@ def export_records(
         report.followups = len(followups)
         report.left_out += [f"a follow-up of {UUID(bytes=record)}: {reason}" for record, reason in unfit]
         is_stating = templates is not None and not templates.is_stated
-        if not packed.writers and not followups and not is_stating and not _is_waiting_for(journal):
+        # A hub that never got a bundle reports nothing.
+        is_waiting = bool(written) and _is_waiting_for(journal)
+        if not (packed.writers or followups or is_stating or is_waiting):
             return report
         report.serial = keys.next_serial()
         repeats = [] if report.left_out else _repeated(written, choice, exports, is_one_way=repeat is not None)
