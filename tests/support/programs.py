@@ -127,7 +127,8 @@ def _program(command: list[str], environment: dict[str, str]) -> tuple[str, list
     """The kind and the arguments of a program that a fork can run."""
     found = command[0] if os.sep in command[0] else shutil.which(command[0], path=environment.get("PATH"))
     if found == str(PLSYNC):
-        return "plsync", [found, *command[1:]]
+        # `plsync rerun` calls models, whose libraries the other server has imported.
+        return "file" if command[1:2] == ["rerun"] else "plsync", [found, *command[1:]]
     if command[: len(PLSYNC_IN_PYTHON)] == PLSYNC_IN_PYTHON:
         return "plsync", command[2:]
     if found is not None and found != sys.executable and _is_script(Path(found)):
