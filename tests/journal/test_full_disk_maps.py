@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plsync import Journal
+from tests.support import programs
 from tests.support.calls import write_calls
 from tests.support.full_disk import fill, small_disk
 
@@ -35,9 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def run(path: Path, program: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PLSYNC_JOURNAL": str(path)}
-    return subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
-    )
+    return programs.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
 
 
 def free_pages(ballast: Path, number: int) -> None:
