@@ -1,6 +1,6 @@
 """The cost of carrying records over an air gap, beside tar, zstd, age and minisign on the same journal.
 
-Usage: python benches/python/bundle.py [--records N] [--origins N] [--per-origin N] [--journal DIR]
+Usage: python benches/python/bundle.py [--records N] [--origins N] [--per-origin N] [--alone N] [--journal DIR]
 
 The records are chat calls of about 4 KB in generated prose. Each step runs in a separate process. The process reports
 its time, its processor time with its start, and its peak of memory. With ``--journal`` the bench exports that journal.
@@ -10,6 +10,7 @@ No records, or no origins, leave out that half.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -53,17 +54,29 @@ print("USED", time.perf_counter() - begin, time.process_time(), int(peak) / 1024
 
 def run(code: str, *arguments: object, **environment: str) -> tuple[float, float, float]:
     """Wall seconds, processor seconds and the peak of memory in MB of a program that prints them."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    wall, processor, memory = done.stderr.rpartition("USED")[2].split()
-    return float(wall), float(processor), float(memory)
+    return watched(code, *arguments, **environment)[:3]
+
+
+def watched(code: str, *arguments: object, **environment: str) -> tuple[float, float, float, int]:
+    """Like :func:`run`, with the most files that were open at once."""
+    with tempfile.TemporaryFile("w+") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env={**os.environ, **environment},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+        files = 0
+        while child.poll() is None:
+            with contextlib.suppress(OSError):
+                files = max(files, len(os.listdir(f"/proc/{child.pid}/fd")))
+            time.sleep(0.05)
+        errors.seek(0)
+        printed = errors.read()
+    if child.returncode:
+        raise SystemExit(printed)
+    wall, processor, memory = printed.rpartition("USED")[2].split()
+    return float(wall), float(processor), float(memory), files
 
 
 def tool(*command: object, into: Path) -> float:
@@ -212,13 +225,16 @@ def origin(hub: Path, name: str, count: int, seed: int, sentences: list[str]) ->
 
 
 def many(root: Path, options: argparse.Namespace) -> None:
-    """A hub of many origins, and a hub with one journal of as many records."""
+    """A hub of many origins, and a hub with one journal."""
     Keys(root / "keys").create("hub")
-    count = options.origins * options.per_origin
     print(f"a hub of {options.origins} origins with {options.per_origin} calls each")
     rates = []
     sentences = prose(random.Random(0), 100_000)  # noqa: S311 - no secret
-    for name, origins in (("one journal", 1), ("all origins", options.origins)):
+    many = options.origins * options.per_origin
+    for name, origins, count in (
+        ("one journal", 1, many if options.alone is None else options.alone),
+        ("all origins", options.origins, many),
+    ):
         hub = root / name.replace(" ", "-")
         hub.mkdir(mode=0o700)
         for number in range(origins):
@@ -227,12 +243,14 @@ def many(root: Path, options: argparse.Namespace) -> None:
             in_child(ingest, hub / f"origin-{number:04d}")
         with stand_in("--keep", "ids") as url:
             environment = {"PROMPTLAYER_BASE_URL": url, "PROMPTLAYER_API_KEY": DEFAULT_API_KEY}
-            wall, processor, memory = run(
+            wall, processor, memory, files = watched(
                 COMMAND, "run", "--hub", hub, "--once", "--json", PLSYNC_KEYS=str(root / "keys"), **environment
             )
         turns = sorted(path.stat().st_mtime for path in hub.glob("*/sync.lock"))
         longest = max((after - before for before, after in pairwise(turns)), default=wall) / (wall / origins)
-        note = f"{memory:.0f} MB" + ("" if origins == 1 else f", the longest turn took {longest:.1f} fair shares")
+        note = f"{memory:.0f} MB, {files} files" + (
+            "" if origins == 1 else f", the longest turn took {longest:.1f} fair shares"
+        )
         show(f"run --hub --once, {name}", wall, count, processor, note)
         rates.append(count / processor)
     print(f"rate of all origins to one journal, by processor time: {rates[1] / rates[0]:.2f}")
@@ -244,6 +262,9 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--origins", type=int, default=20)
     parser.add_argument("--per-origin", type=int, default=1000)
+    parser.add_argument(
+        "--alone", type=int, help="calls of the one journal beside the hub of origins (default: as many)"
+    )
     parser.add_argument("--journal", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:

@@ -55,11 +55,16 @@ impl Sha {
     }
 }
 
+/// The digits of some bytes. Every header of a record has several ids, so this takes no memory.
+fn digits<const N: usize>(bytes: &[u8; N]) -> [[u8; 2]; N] {
+    let digit = |half: u8| b"0123456789abcdef"[usize::from(half & 15)];
+    bytes.map(|byte| [digit(byte >> 4), digit(byte)])
+}
+
 impl<const N: usize> fmt::Display for Hex<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half & 15)]);
-        let text: String = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect();
-        f.write_str(&text)
+        // Digits are ASCII.
+        f.write_str(std::str::from_utf8(digits(&self.0).as_flattened()).unwrap_or_default())
     }
 }
 
@@ -98,7 +103,7 @@ impl fmt::Debug for KeyId {
 
 impl<const N: usize> Serialize for Hex<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(digits(&self.0).as_flattened()).unwrap_or_default())
     }
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::check::Checks;
 use crate::comment::Comment;
 use crate::content::{Content, Marked, PackedMember};
+use crate::digests;
 use crate::error::{Error, Result, malformed};
 use crate::ids::{Hex, KeyId, Sha};
 use crate::keys::PublicKey;
@@ -14,7 +15,7 @@ use crate::limits;
 use crate::lines;
 use crate::manifest::{Kind, Manifest, MemberKind, NAME};
 use crate::seal::{Identity, Input};
-use crate::signature::{self, Signed, Unchecked};
+use crate::signature::{Signed, Unchecked};
 use crate::tar::Archive;
 
 /// The part of a trusted peer.
@@ -91,7 +92,7 @@ impl<'t> Claim<'t> {
     /// When the peer signed another file, or a file cannot be read or written.
     pub fn admit<F: Read + Write + Seek>(self, medium: &mut impl Read, mut copy: F) -> Result<Verified<F>> {
         let Self { peer, comment, signed } = self;
-        let digests = signature::copy(medium, &mut copy, comment.size)?;
+        let digests = digests::copy(medium, &mut copy, comment.size)?;
         if digests.size != comment.size || digests.sha256 != comment.sha256 || !signed.check(&digests) {
             return Err(Error::Altered { signed: comment.size, found: digests.size });
         }

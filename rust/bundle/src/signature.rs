@@ -1,71 +1,10 @@
 //! Detached signatures in minisign's format, prehashed with BLAKE2b-512.
 
-use std::io::{Read, Write};
-
-use blake2::Blake2b512;
-use blake2::digest::Digest;
-use sha2::Sha256;
-
+use crate::digests::Digests;
 use crate::error::{Error, Result};
-use crate::ids::{Hex, KeyId, Sha};
+use crate::ids::KeyId;
 use crate::keys::{PublicKey, SecretKey};
 use crate::text;
-
-/// The digests of a whole file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Digests {
-    /// Bytes of the file.
-    pub size: u64,
-    /// Its SHA-256.
-    pub sha256: Sha,
-    blake2b: [u8; 64],
-}
-
-/// Computes [`Digests`], of bytes that it passes on.
-pub struct Hashing<W> {
-    output: W,
-    size: u64,
-    sha256: Sha256,
-    blake2b: Blake2b512,
-}
-
-impl<W> Hashing<W> {
-    /// Passes bytes on to `output`.
-    pub fn new(output: W) -> Self {
-        Self { output, size: 0, sha256: Sha256::new(), blake2b: Blake2b512::new() }
-    }
-
-    /// The digests of all bytes that passed, and the output.
-    pub fn finish(self) -> (Digests, W) {
-        let (sha256, blake2b) = (Hex(self.sha256.finalize().into()), self.blake2b.finalize().into());
-        (Digests { size: self.size, sha256, blake2b }, self.output)
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.output.write(bytes)?;
-        self.size += written as u64;
-        self.sha256.update(&bytes[..written]);
-        self.blake2b.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.output.flush()
-    }
-}
-
-/// Copies a file, and returns the digests of the bytes that were written. At most `limit` bytes and one more are read.
-///
-/// # Errors
-/// When the input cannot be read or the output cannot be written.
-pub fn copy(input: &mut impl Read, output: &mut impl Write, limit: u64) -> Result<Digests> {
-    let mut hashing = Hashing::new(output);
-    std::io::copy(&mut input.take(limit.saturating_add(1)), &mut hashing)?;
-    hashing.flush()?;
-    Ok(hashing.finish().0)
-}
 
 const UNTRUSTED: &str = "untrusted comment: ";
 const TRUSTED: &str = "trusted comment: ";
@@ -139,6 +78,7 @@ impl Signed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digests::copy;
 
     fn digests(bytes: &[u8]) -> Digests {
         copy(&mut &bytes[..], &mut std::io::sink(), 1 << 20).unwrap()

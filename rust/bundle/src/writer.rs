@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Seek, SeekFrom, Write};
 
 use crate::comment::Comment;
+use crate::digests::{Digests, Hashing};
 use crate::error::{Error, Result, malformed};
 use crate::ids::Sha;
 use crate::keys::SecretKey;
@@ -13,7 +14,7 @@ use crate::manifest::{Manifest, Member, MemberKind, NAME};
 use crate::member::{Draft, Packed};
 use crate::prompt;
 use crate::seal::{Output, Recipient};
-use crate::signature::{self, Digests, Hashing};
+use crate::signature;
 use crate::{limits, tar};
 
 /// A bundle that is being written.

@@ -28,11 +28,18 @@ pub fn chain(chain: Id, line: &[u8]) -> Id {
 }
 
 fn push_lines(raw: &mut Vec<u8>, header: &impl Serialize, bodies: &[Option<&[u8]>]) -> Result<()> {
-    let header = serde_json::to_vec(header).map_err(|_| Error::Unfit("its header has no form in JSON"))?;
-    if header.len() > limits::LINE {
-        return Err(Error::Unfit("its labels are too long"));
+    let before = raw.len();
+    let unfit = match serde_json::to_writer(&mut *raw, header) {
+        Err(_) => Some("its header has no form in JSON"),
+        Ok(()) if raw.len() - before > limits::LINE => Some("its labels are too long"),
+        Ok(()) => None,
+    };
+    if let Some(reason) = unfit {
+        raw.truncate(before);
+        return Err(Error::Unfit(reason));
     }
-    for line in std::iter::once(&header[..]).chain(bodies.iter().flatten().copied()) {
+    raw.push(b'\n');
+    for line in bodies.iter().flatten() {
         raw.extend_from_slice(line);
         raw.push(b'\n');
     }

@@ -38,3 +38,5 @@ pub type LogId = [u8; 16];
 
 /// The number of entries that a transaction changes.
 const BATCH: usize = 1000;
+/// The number of records that a transaction changes, where a whole bundle changes. Each transaction waits for the disk once.
+const RECORDS: usize = 10_000;

@@ -3,13 +3,16 @@
 //! Request ids, and follow-ups that are done, are facts: they hold from any log that the hub signed. Receipts count only in a log that
 //! joins, and not behind a request id that was set aside. The log comes again from there, after the record was given to the hub.
 
+use heed::RoTxn;
+
 use super::carried::{self, CarriedEntry};
 use super::hubs::HubNumber;
 use super::place::Orphan;
-use super::{BundleId, FollowUpId, followups, written};
+use super::written::WrittenBundle;
+use super::{BundleId, FollowUpId, RECORDS, followups, written};
 use crate::state::State;
 use crate::store::Store;
-use crate::store::db::trees::{seq_key, tail_seq, without_seal};
+use crate::store::db::trees::{Trees, seq_key, tail_seq, without_seal};
 use crate::store::outbox::acking;
 use crate::store::records::row::{Ack, StateRow};
 use crate::store::records::transition::{Change, load};
@@ -100,6 +103,11 @@ impl Hearing {
         }
     }
 
+    /// Whether receipts count at this place of the log.
+    fn counts_receipts(&self) -> bool {
+        self.joins && self.held_at.is_none()
+    }
+
     fn set_aside(&mut self) {
         self.early += 1;
         self.held_at.get_or_insert(self.entries);
@@ -107,8 +115,31 @@ impl Hearing {
 }
 
 impl Store {
-    /// Applies entries of a hub's log in one transaction, after those before.
+    /// Applies entries of a hub's log, after those before. An error leaves some of them applied. The log is then applied again from the
+    /// place that was read before, which changes nothing that was changed already.
     pub fn apply_log(&self, hearing: &mut Hearing, words: &[Word]) -> Result<()> {
+        let records = self.db().read(|txn, trees| {
+            let records_of = |word: &Word| match word {
+                Word::Received(id) => Ok(written::get(txn, trees, id)?.map_or(1, |bundle| bundle.records)),
+                _ => Ok(1),
+            };
+            words.iter().map(records_of).collect::<Result<Vec<_>>>()
+        })?;
+        let mut rest = words;
+        while !rest.is_empty() {
+            let number = number_that_fits(&records[words.len() - rest.len()..]);
+            let (now, later) = rest.split_at(number.max(1));
+            match now {
+                // More records than one transaction should change.
+                [Word::Received(id)] if number == 0 => self.apply_receipt(hearing, id)?,
+                _ => self.apply_together(hearing, now)?,
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn apply_together(&self, hearing: &mut Hearing, words: &[Word]) -> Result<()> {
         *hearing = self.db().in_room(|| {
             self.db().write(|txn, trees| {
                 let mut heard = hearing.clone();
@@ -123,14 +154,39 @@ impl Store {
         })?;
         Ok(())
     }
+
+    fn apply_receipt(&self, hearing: &mut Hearing, id: &BundleId) -> Result<()> {
+        if hearing.counts_receipts() {
+            match self.db().read(|txn, trees| confirmed(txn, trees, hearing.hub, id))? {
+                Some(bundle) => hearing.received += self.receive_bundle(bundle)?,
+                None => hearing.unknown_bundles += 1,
+            }
+        }
+        hearing.entries += 1;
+        Ok(())
+    }
+}
+
+/// How many of the first entries one transaction applies, by the records that each changes.
+fn number_that_fits(records: &[u64]) -> usize {
+    let mut sum = 0;
+    let fits = |records: &&u64| {
+        sum += **records;
+        sum <= RECORDS as u64
+    };
+    records.iter().take_while(fits).count()
+}
+
+/// The bundle with this id, if it was written for the hub: a hub confirms its own bundles alone.
+fn confirmed(txn: &RoTxn, trees: &Trees, hub: HubNumber, id: &BundleId) -> Result<Option<WrittenBundle>> {
+    Ok(written::get(txn, trees, id)?.filter(|bundle| bundle.hub == hub))
 }
 
 fn apply(change: &mut Change, heard: &mut Hearing, word: &Word) -> Result<()> {
     let trees = change.trees;
     match word {
-        Word::Received(id) if heard.joins && heard.held_at.is_none() => {
-            // A hub confirms its own bundles alone.
-            let Some(mut bundle) = written::get(change.txn, trees, id)?.filter(|bundle| bundle.hub == heard.hub) else {
+        Word::Received(id) if heard.counts_receipts() => {
+            let Some(mut bundle) = confirmed(change.txn, trees, heard.hub, id)? else {
                 heard.unknown_bundles += 1;
                 return Ok(());
             };
@@ -224,4 +280,19 @@ fn park(
         heard.refused.push((record, reason.to_owned()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_share_a_transaction_up_to_a_number_of_records() {
+        let most = RECORDS as u64;
+        assert_eq!(number_that_fits(&[1, 1, 1]), 3);
+        assert_eq!(number_that_fits(&[1, most - 1, 1]), 2);
+        assert_eq!(number_that_fits(&[1, most, 1]), 1);
+        assert_eq!(number_that_fits(&[most + 1, 1]), 0);
+        assert_eq!(number_that_fits(&[]), 0);
+    }
 }

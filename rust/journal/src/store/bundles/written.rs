@@ -8,11 +8,12 @@ use std::ops::Bound;
 use heed::{RoTxn, RwTxn};
 
 use super::hubs::HubNumber;
-use super::{BATCH, BundleId, carried};
+use super::{BundleId, RECORDS, carried};
 use crate::frame::array;
 use crate::state::{Custody, State};
 use crate::store::Store;
 use crate::store::db::trees::{Trees, number_key, seq_key, tail_seq, with_seal, without_seal};
+use crate::store::outbox::in_fitting_parts;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, Result, Seq};
 
@@ -88,19 +89,15 @@ impl Store {
     /// Stores a bundle and its records, before its file is made. From now on the records belong to the hub. `seqs` are in order.
     pub fn begin_bundle(&self, bundle: &NewBundle, seqs: &[Seq]) -> Result<()> {
         let now = Millis::now();
-        for batch in seqs.chunks(BATCH) {
-            self.db().in_room(|| {
-                self.db().write(|txn, trees| {
-                    for seq in batch {
-                        let mut entry = carried::get(txn, trees, *seq)?;
-                        entry.is_doubtful |= carried::is_unclear(&load(txn, trees, *seq)?, &entry);
-                        entry.assign(bundle.hub, now);
-                        carried::put(txn, trees, *seq, &entry)?;
-                    }
-                    Ok(())
-                })
-            })?;
-        }
+        self.in_transactions(seqs, |txn, trees, batch| {
+            for seq in batch {
+                let mut entry = carried::get(txn, trees, *seq)?;
+                entry.is_doubtful |= carried::is_unclear(&load(txn, trees, *seq)?, &entry);
+                entry.assign(bundle.hub, now);
+                carried::put(txn, trees, *seq, &entry)?;
+            }
+            Ok(0)
+        })?;
         self.db().in_room(|| {
             self.db().write(|txn, trees| {
                 let number = next_number(txn, trees)?;
@@ -119,7 +116,7 @@ impl Store {
     pub fn bundle_written(&self, id: &BundleId) -> Result<()> {
         let Some(mut bundle) = self.db().read(|txn, trees| get(txn, trees, id))? else { return Ok(()) };
         let is_one_way = self.repeat()?.is_some();
-        self.each_batch(&bundle, |change, seqs| {
+        self.change_rows(&bundle, |change, seqs| {
             for seq in seqs {
                 if is_one_way {
                     let mut entry = carried::get(change.txn, change.trees, *seq)?;
@@ -131,7 +128,7 @@ impl Store {
                     change.update(*seq, |row| row.carry(Custody::Carried))?;
                 }
             }
-            Ok(())
+            Ok(0)
         })?;
         bundle.is_whole = true;
         self.db().in_room(|| self.db().write(|txn, trees| bundle.put(txn, trees)))
@@ -159,35 +156,50 @@ impl Store {
     pub fn receive_bundles(&self, ids: &[BundleId]) -> Result<u64> {
         let mut received = 0;
         for id in ids {
-            if let Some(mut bundle) = self.db().read(|txn, trees| get(txn, trees, id))? {
-                self.each_batch(&bundle, |change, seqs| {
-                    received += receive(change, &bundle, seqs)?;
-                    Ok(())
-                })?;
-                bundle.is_received = true;
-                self.db().in_room(|| self.db().write(|txn, trees| bundle.put(txn, trees)))?;
+            if let Some(bundle) = self.db().read(|txn, trees| get(txn, trees, id))? {
+                received += self.receive_bundle(bundle)?;
             }
         }
         Ok(received)
     }
 
-    fn each_batch(
+    /// Notes that the hub has received a bundle. Returns how many records are newly received.
+    pub(super) fn receive_bundle(&self, mut bundle: WrittenBundle) -> Result<u64> {
+        let received = self.change_rows(&bundle, |change, seqs| receive(change, &bundle, seqs))?;
+        bundle.is_received = true;
+        self.db().in_room(|| self.db().write(|txn, trees| bundle.put(txn, trees)))?;
+        Ok(received)
+    }
+
+    /// Changes the rows of a bundle's records. Returns the sum of the results.
+    fn change_rows(
         &self,
         bundle: &WrittenBundle,
-        mut work: impl FnMut(&mut Change, &[Seq]) -> Result<()>,
-    ) -> Result<()> {
+        mut work: impl FnMut(&mut Change, &[Seq]) -> Result<u64>,
+    ) -> Result<u64> {
         let ranges = self.db().read(|txn, trees| rows(txn, trees, bundle.number))?;
         let seqs: Vec<Seq> = ranges.into_iter().flat_map(|(first, last)| (first.0..=last.0).map(Seq)).collect();
-        for batch in seqs.chunks(BATCH) {
-            self.db().in_room(|| {
-                self.db().write(|txn, trees| {
-                    let mut change = Change::begin(txn, trees, Millis::now())?;
-                    work(&mut change, batch)?;
-                    change.finish()
-                })
+        self.in_transactions(&seqs, |txn, trees, seqs| {
+            let mut change = Change::begin(txn, trees, Millis::now())?;
+            let done = work(&mut change, seqs)?;
+            change.finish()?;
+            Ok(done)
+        })
+    }
+
+    /// Runs `work` over records in transactions over many of them, on a full disk over few. Returns the sum of the results.
+    fn in_transactions(
+        &self,
+        seqs: &[Seq],
+        mut work: impl FnMut(&mut RwTxn, &Trees, &[Seq]) -> Result<u64>,
+    ) -> Result<u64> {
+        let mut sum = 0;
+        for batch in seqs.chunks(RECORDS) {
+            sum += in_fitting_parts(batch, |part| {
+                self.db().in_room(|| self.db().write(|txn, trees| work(txn, trees, part)))
             })?;
         }
-        Ok(())
+        Ok(sum)
     }
 }
 

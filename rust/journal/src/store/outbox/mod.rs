@@ -18,5 +18,6 @@ mod waits;
 pub use acks::AckedRow;
 pub use lease_limits::{LeaseLimits, Limits};
 pub(crate) use parked::parked_records;
+pub(crate) use parts::in_fitting_parts;
 pub use tree_wait::TREE_WAIT;
 pub use units::TreeRest;

@@ -6,7 +6,7 @@ use crate::store::db::{Pace, patiently};
 /// Runs `write` over the items, on a full disk over some of them at a time. Returns the sum of the results.
 ///
 /// A full disk is waited out for some time: the items may be the response of a server, which no later transaction would find again.
-pub(super) fn in_fitting_parts<T>(items: &[T], mut write: impl FnMut(&[T]) -> Result<u64>) -> Result<u64> {
+pub(crate) fn in_fitting_parts<T>(items: &[T], mut write: impl FnMut(&[T]) -> Result<u64>) -> Result<u64> {
     let (mut left, mut total) = (items, 0);
     let mut pace = Pace::new(items.len().max(1));
     loop {
