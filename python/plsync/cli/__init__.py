@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from plsync._common.paths import JOURNAL_VARIABLE
-from plsync.cli import bundle, callbacks, gap, keys, options, output, prompts, usage_errors
+from plsync.cli import bundle, callbacks, gap, keys, options, output, prompts, streams, usage_errors
 from plsync.cli.acks import acks
 from plsync.cli.backup import backup
 from plsync.cli.candidates import print_candidates
@@ -96,12 +96,21 @@ app.add_typer(gap.app, name="gap")
 
 def main() -> None:
     """Run the command line and exit."""
-    output.prepare_streams()
+    streams.prepare_streams()
     output.print_warnings()
     threading.excepthook = lambda failed: output.print_traceback(failed.exc_value or failed.exc_type())
     try:
+        _run()
+    finally:
+        streams.discard_unwritten()
+
+
+def _run() -> NoReturn:
+    try:
         # As a program name sys.argv[0] would depend on the way that plsync was started.
-        sys.exit(app(prog_name="plsync", standalone_mode=False) or 0)
+        code = app(prog_name="plsync", standalone_mode=False) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except usage_errors.USAGE_ERROR as error:
         # Help has an empty error, after it was printed.
         if text := usage_errors.message(error):
@@ -117,7 +126,7 @@ def main() -> None:
         # Ctrl-C before the command began. typer ends a command in the same way.
         sys.exit(130)
     except BrokenPipeError:
-        output.exit_on_broken_pipe()
+        streams.exit_on_broken_pipe()
     except OSError as error:
         path = f": {error.filename}" if error.filename else ""
         output.exit_with_error(

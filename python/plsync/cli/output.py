@@ -5,7 +5,7 @@ A journal holds text from models and users. Control characters and markup in it 
 
 from __future__ import annotations
 
-import codecs
+import contextlib
 import functools
 import io
 import json
@@ -22,6 +22,7 @@ from rich.text import Text
 
 from plsync._common.large_json import dumps
 from plsync._terminal import json_escaped, visible, visible_line
+from plsync.cli.streams import encodable, exit_on_broken_pipe, naming_output
 from plsync.errors import PlsyncWarning
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "is_for_program",
     "labelled",
     "one_line",
-    "prepare_streams",
     "print_json",
     "print_line",
     "print_lines",
@@ -54,9 +54,6 @@ _MOST_CUTS: Final = 8
 # The least indentation of a line that continues one at the left margin, or an indented one.
 _CONTINUED: Final = 6
 _NAMED: Final = 4
-_UNENCODABLE: Final = "plsync-terminal"
-# The signs of tables and trees, for a terminal without them.
-_SIGNS: Final = dict(zip("…→·├│└─", "~>-||`-", strict=True))
 
 
 class _StdoutConsole(Console):
@@ -100,8 +97,9 @@ def print_json(value: Any, to: TextIO | None = None) -> None:
     except TypeError:  # a path that is not UTF-8
         text = json.dumps(value, separators=(",", ":"))
     try:
-        stream.buffer.write(json_escaped(text).encode() + b"\n")
-        stream.buffer.flush()
+        with naming_output() if stream is sys.stdout else contextlib.nullcontext():
+            stream.buffer.write(json_escaped(text).encode() + b"\n")
+            stream.buffer.flush()
     except BrokenPipeError:
         exit_on_broken_pipe()
 
@@ -109,9 +107,10 @@ def print_json(value: Any, to: TextIO | None = None) -> None:
 def write_text(text: str) -> None:
     """Write a text to standard output as UTF-8, without a change."""
     try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-        sys.stdout.buffer.flush()
+        with naming_output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+            sys.stdout.buffer.flush()
     except BrokenPipeError:
         exit_on_broken_pipe()
 
@@ -121,27 +120,7 @@ def escaped(value: object, style: str = "") -> Text:
 
     A newline is escaped too: only :func:`indented` begins lines.
     """
-    return Text(_encodable(visible(str(value)).replace("\n", "\\n").expandtabs(4)), style=style)
-
-
-def _encodable(text: str) -> str:
-    """The text as standard output writes it: the layout needs the width of an escape, not of its character."""
-    if text.isascii():
-        return text
-    encoding = sys.stdout.encoding or "utf-8"
-    return text.encode(encoding, _UNENCODABLE).decode(encoding)
-
-
-def _substitute(error: UnicodeError) -> tuple[str, int]:
-    """The handler of characters that a stream cannot encode: a sign of the same width, or the escape of Python."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    part = error.object[error.start : error.end]
-    written = (_SIGNS.get(one) or one.encode("ascii", "backslashreplace").decode() for one in part)
-    return "".join(written), error.end
-
-
-codecs.register_error(_UNENCODABLE, _substitute)
+    return Text(encodable(visible(str(value)).replace("\n", "\\n").expandtabs(4)), style=style)
 
 
 def indented(value: object, indent: int, style: str = "") -> Iterator[Text]:
@@ -238,36 +217,16 @@ def labelled(label: str, value: Text) -> Text:
 
 
 def print_note(message: str) -> None:
-    """Print one line on standard error."""
+    """Print one line on standard error. A line that cannot be written is dropped."""
     # One write, so that the lines of two threads do not mix.
-    print(f"{visible_line(message)}\n", end="", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"{visible_line(message)}\n", end="", file=sys.stderr)
 
 
 def exit_with_error(message: str) -> NoReturn:
     """Print an error as one line on standard error, and exit with 1."""
     print_note(f"plsync: {message}")
     raise SystemExit(1)
-
-
-def exit_on_broken_pipe() -> NoReturn:
-    """Exit quietly with 0: the reader of the output has closed it, as ``| head`` does."""
-    # The interpreter flushes stdout at exit, and would report the closed pipe again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)
-
-
-def prepare_streams() -> None:
-    """Escape characters that the terminal cannot encode, and replace missing streams."""
-    sys.stdout = sys.stdout or _null_stream()
-    sys.stderr = sys.stderr or _null_stream()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=_UNENCODABLE)
-
-
-def _null_stream() -> TextIO:
-    # The descriptor stays open until the process ends.
-    return open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
 
 
 def print_warnings() -> None:
