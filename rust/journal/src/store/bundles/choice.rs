@@ -9,7 +9,7 @@ use crate::state::{CallEnd, State};
 use crate::store::Store;
 use crate::store::db::trees::{GROWING, tail_seq};
 use crate::store::db::walk::Walk;
-use crate::store::outbox::{parked_records, tree_wait::until};
+use crate::store::outbox::tree_wait::until;
 use crate::store::records::counts::Counts;
 use crate::store::records::row::StateRow;
 use crate::store::records::transition::{load, row_of};
@@ -60,7 +60,7 @@ impl Store {
                 _ => None,
             };
             let which = Which { hub, choice, repeat: one_way::setting(txn, trees)?.map(|setting| setting.repeat) };
-            let mut seqs = parked_records(txn, trees, State::InDoubt)?;
+            let mut seqs = self.all_parked(txn, trees, State::InDoubt)?;
             for entry in trees.outbox.iter(txn)? {
                 seqs.push(tail_seq(entry?.0)?);
                 self.db().trimmer.release_if_due(txn, trees);
@@ -105,8 +105,9 @@ impl Store {
             self.db().write(|txn, trees| {
                 let mut counts = Counts::load(txn, trees)?;
                 (counts.custody, counts.carried_runs) = Default::default();
-                for seq in parked_records(txn, trees, State::InDoubt)? {
+                for seq in self.all_parked(txn, trees, State::InDoubt)? {
                     counts.count_custody(&load(txn, trees, seq)?);
+                    self.db().trimmer.release_if_due(txn, trees);
                 }
                 counts.save(txn, trees)
             })

@@ -3,7 +3,6 @@
 use super::{BATCH, carried, written};
 use crate::state::State;
 use crate::store::Store;
-use crate::store::outbox::parked_records;
 use crate::store::records::transition::{Change, load};
 use crate::{Millis, Result, Seq};
 
@@ -13,7 +12,7 @@ impl Store {
     /// The caller holds the lock of the sender.
     pub fn take_back(&self) -> Result<u64> {
         let seqs = self.db().read(|txn, trees| {
-            let mut seqs = parked_records(txn, trees, State::InDoubt)?;
+            let mut seqs = self.all_parked(txn, trees, State::InDoubt)?;
             // A record without content cannot be sent.
             seqs.retain(|seq| load(txn, trees, *seq).is_ok_and(|row| row.custody().is_some() && !row.is_pruned()));
             Ok(seqs)

@@ -95,6 +95,7 @@ impl Store {
                 entry.is_doubtful |= carried::is_unclear(&load(txn, trees, *seq)?, &entry);
                 entry.assign(bundle.hub, now);
                 carried::put(txn, trees, *seq, &entry)?;
+                self.db().trimmer.release_if_due(txn, trees);
             }
             Ok(0)
         })?;
@@ -127,6 +128,7 @@ impl Store {
                 if matches!(row.state, State::Pending | State::InDoubt) {
                     change.update(*seq, |row| row.carry(Custody::Carried))?;
                 }
+                self.db().trimmer.release_if_due(change.txn, change.trees);
             }
             Ok(0)
         })?;
