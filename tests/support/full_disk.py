@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.calls import wait_until
 
 
 @contextmanager
@@ -54,7 +57,8 @@ def _mounted(arguments: list[str]) -> bool:
 
 
 def fill(disk: Path) -> Path:
-    """Fills the disk with a file."""
+    """Fills the disk with a file, also with the blocks of deleted files that this process closes in a thread."""
+    wait_until(lambda: not _has_deleted_files(disk))
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 16, 1 << 12):
@@ -64,3 +68,12 @@ def fill(disk: Path) -> Path:
             except OSError:
                 continue
     return ballast
+
+
+def _has_deleted_files(disk: Path) -> bool:
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            name = os.readlink(descriptor)
+            if name.startswith(f"{disk}/") and name.endswith(" (deleted)"):
+                return True
+    return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import marshal
 import os
 import select
@@ -20,6 +21,7 @@ import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 # The libraries that most programs of the tests import.
 _LIBRARIES = (
@@ -127,8 +129,10 @@ def _become(request: Request, streams: list[int]) -> Callable[[], None]:
     # The server's streams know the kind of the server's files.
     unbuffered = bool(environment.get("PYTHONUNBUFFERED"))
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
-    sys.stdout.reconfigure(write_through=unbuffered)
+    output: Any = open(1, "wb", 0 if unbuffered else -1, closefd=False)  # noqa: SIM115
+    sys.stdout = io.TextIOWrapper(
+        output, encoding="utf-8", errors=sys.stdout.errors, line_buffering=output.isatty(), write_through=unbuffered
+    )
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     if options := environment.get("PYTHONWARNINGS"):
