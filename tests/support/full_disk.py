@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
 from tests.support.calls import wait_until
+
+_TIMES_FULL = 10
 
 
 @contextmanager
@@ -57,17 +61,28 @@ def _mounted(arguments: list[str]) -> bool:
 
 
 def fill(disk: Path) -> Path:
-    """Fills the disk with a file, also with the blocks of deleted files that this process closes in a thread."""
+    """Fills the disk with a file, until it stays full.
+
+    Threads of this process give blocks back: of a deleted file when they close it, and of a new segment for which the
+    disk has too little room.
+    """
     wait_until(lambda: not _has_deleted_files(disk))
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1 << 12):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
+        times_full = 0
+        while times_full < _TIMES_FULL:
+            times_full = 0 if _grows(file) else times_full + 1
+            time.sleep(0.005)
     return ballast
+
+
+def _grows(file: FileIO) -> bool:
+    size = file.tell()
+    for step in (1 << 16, 1 << 12):
+        with suppress(OSError):
+            while True:
+                file.write(b"x" * step)
+    return file.tell() > size
 
 
 def _has_deleted_files(disk: Path) -> bool:
