@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -202,6 +203,23 @@ def test_blanks_around_a_prompt_hide_no_preview(writer: SpoolWriter, path: Path,
     writer.call("a" + " " * 5000 + "b", "!", at=NOW + 1)
     for command in ("list", "tail"):
         assert {line.split("  ")[-1].strip() for line in printed(path, command).splitlines()} >= {"the question", "a b"}
+
+
+def test_a_list_keeps_no_content_of_the_records_before(writer: SpoolWriter, path: Path) -> None:
+    for number in range(60):
+        writer.call(f"{number} " + "word " * 200_000, "answer", at=NOW + number)
+    with Journal.open(path) as journal:
+        tracemalloc.start()
+        try:
+            lines = Table.lines_of(journal.records(), 120, 60, is_full=False)
+            heading = next(lines)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert heading.plain.endswith("INPUT")
+        assert len(list(lines)) == 60
+    # The contents have 60 MB.
+    assert kept < 30 * 1_000_000
 
 
 def test_a_cut_prompt_keeps_its_begin_and_its_end() -> None:

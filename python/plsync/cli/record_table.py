@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 from rich.text import Text
@@ -30,6 +30,8 @@ _STARTED: Final = "STARTED"
 _LEAST_INPUT: Final = 30
 # The first records decide the widths of a list. Later records are cut to these widths.
 _MEASURED: Final = 1000
+# Characters of a longer input that can show: at its beginning, and as many at its end.
+_KEPT_INPUT: Final = 20_000
 _NARROW_MODEL: Final = 12
 _NARROWEST_MODEL: Final = 8
 _LONG, _NO_YEAR, _NO_SECONDS = "%Y-%m-%d %H:%M:%S", "%m-%d %H:%M:%S", "%m-%d %H:%M"
@@ -94,6 +96,25 @@ _STEPS: Final[tuple[tuple[str, Callable[[_Layout], _Layout]], ...]] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """The cells of a record, without its content: the content of a thousand records may not fit into memory."""
+
+    id: str
+    started: datetime
+    input: str
+    cells: dict[str, Text]
+
+    @classmethod
+    def of(cls, record: Record, columns: Iterable[str]) -> _Row:
+        cells = {name: _CELLS[name](record) for name in columns if name in _CELLS}
+        text = preview(record).strip()
+        if len(text) > 2 * _KEPT_INPUT:
+            text = f"{text[:_KEPT_INPUT]} {text[-_KEPT_INPUT:]}"
+        record.drop_parsed()
+        return cls(record.id, record.started_at.astimezone(), text, cells)
+
+
 class Table:
     """The lines of a table. None is longer than the width."""
 
@@ -116,13 +137,12 @@ class Table:
             is_full: every column and whole times, as programs want them.
         """
         rest = iter(records)
-        measured = list(islice(rest, _MEASURED))
+        measured = [_Row.of(record, _WIDTHS) for record in islice(rest, _MEASURED)]
         table = cls(_Layout({}), width, total, is_full=is_full)
         table._layout = table._fitting(measured)
         yield table.heading()
-        for record in chain(measured, rest):
-            yield table.line(record)
-            record.drop_parsed()
+        yield from map(table._line, measured)
+        yield from map(table.line, rest)
 
     def heading(self) -> Text:
         """The names of the columns."""
@@ -130,25 +150,28 @@ class Table:
 
     def line(self, record: Record) -> Text:
         """The line of a record."""
-        return self._joined([self._cell(name, record) for name in self._layout.widths])
+        return self._line(_Row.of(record, self._layout.widths))
 
-    def _fitting(self, records: Sequence[Record]) -> _Layout:
+    def _line(self, row: _Row) -> Text:
+        return self._joined([self._cell(name, row) for name in self._layout.widths])
+
+    def _fitting(self, rows: Sequence[_Row]) -> _Layout:
         widths = {}
         for name, (widest, _) in _WIDTHS.items():
-            cells = [self._cell(name, record).cell_len for record in records]
+            cells = [self._cell(name, row).cell_len for row in rows]
             if any(cells) or self._is_full:
                 widths[name] = min(widest, max([len(name), *cells]))
         layout = _Layout(widths)
         return layout if self._is_full else _narrowed(layout, self._width, min(_LEAST_INPUT, widths.get(_INPUT, 0)))
 
-    def _cell(self, name: str, record: Record) -> Text:
+    def _cell(self, name: str, row: _Row) -> Text:
         if name == "ID":
-            return Text(short_end(record.id, self._records), style="yellow")
+            return Text(short_end(row.id, self._records), style="yellow")
         if name == _STARTED:
-            return Text(self._time(record.started_at.astimezone()))
+            return Text(self._time(row.started))
         if name == _INPUT:
-            return one_line(preview(record), self._input_width(), keep_end=True)
-        return _CELLS[name](record)
+            return one_line(row.input, self._input_width(), keep_end=True)
+        return row.cells[name]
 
     def _input_width(self) -> int:
         others = [width for name, width in self._layout.widths.items() if name != _INPUT]
