@@ -34,9 +34,9 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One worker more than processors for ``-n auto``: a test often waits for a process, a server or a clock."""
+    """Two workers more than processors for ``-n auto``: a test often waits for a process, a server or a clock."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return processors + 1 if config.option.numprocesses == "auto" else processors
+    return processors + 2 if config.option.numprocesses == "auto" else processors
 
 
 @pytest.fixture(scope="session", autouse=True)
