@@ -63,8 +63,8 @@ def _mounted(arguments: list[str]) -> bool:
 def fill(disk: Path) -> Path:
     """Fills the disk with a file, until it stays full.
 
-    Threads of this process give blocks back: of a deleted file when they close it, and of a new segment for which the
-    disk has too little room.
+    A thread of this process may free blocks later. It closes a deleted file, or removes a new segment that has too
+    little room.
     """
     wait_until(lambda: not _has_deleted_files(disk))
     ballast = disk / "ballast"
