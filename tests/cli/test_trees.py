@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.cells import cell_len
 
 from plsync import Journal, PromptLayerCallbackHandler
 from plsync.cli.tree_page import tree_page
-from plsync.cli.tree_table import tree_lines
+from plsync.cli.tree_table import dropping_content, tree_lines
 from tests.support.commands import json_lines, printed, run
 from tests.support.trees import agent_model, graph, tool_call
 
@@ -116,6 +117,24 @@ def test_trees_are_listed(handler: PromptLayerCallbackHandler, path: Path) -> No
     assert head.split() == ["ID", "STARTED", "NAME", "RESULT", "DELIVERY", "TOOK", "CALLS", "AND", "TOOLS"]
     assert "LangGraph  interrupted" in waiting and "0 calls" in waiting
     assert "forecast" in done and "2 calls · 1 tool" in done
+
+
+def test_a_list_keeps_no_content_of_the_trees_before(handler: PromptLayerCallbackHandler, path: Path) -> None:
+    for number in range(30):
+        RunnableLambda(lambda text: text, name="echo").invoke(
+            f"{number} " + "word " * 200_000, {"callbacks": [handler]}
+        )
+    with Journal.open(path) as journal:
+        tracemalloc.start()
+        try:
+            lines = tree_lines(dropping_content(journal.trees()), 120, 30)
+            next(lines)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(list(lines)) == 30
+    # The contents have 60 MB.
+    assert kept < 15 * 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from plsync.cli.nothing_found import no_tree_found, nothing_found
 from plsync.cli.output import is_for_program, print_json, print_lines, print_note, stdout_console
 from plsync.cli.record_json import record_json
 from plsync.cli.record_table import Table
-from plsync.cli.tree_table import tree_lines
+from plsync.cli.tree_table import dropping_content, tree_lines
 from plsync.cli.usage_errors import bad_value, wrong_usage
 from plsync.journal.filters import Filters
 from plsync.journal.followups import FollowUp
@@ -113,16 +113,15 @@ def _print(journal: Journal, records: Iterator[Record], *, as_json: bool) -> Non
 
 
 def _list_trees(journal: Journal, trees: Iterator[Run], limit: int | None, filters: Filters, *, json: bool) -> None:
+    shown = dropping_content(islice(trees, limit))
     if json:
-        for tree in islice(trees, limit):
+        for tree in shown:
             print_json(tree.as_dict())
+    elif (first := next(shown, None)) is None:
+        print_note(no_tree_found(journal, filters))
     else:
-        found = list(islice(trees, limit))
-        if found:
-            console = stdout_console()
-            print_lines(console, tree_lines(found, console.width, journal.last_seq(), is_full=is_for_program(console)))
-        else:
-            print_note(no_tree_found(journal, filters))
+        console, page = stdout_console(), chain([first], shown)
+        print_lines(console, tree_lines(page, console.width, journal.last_seq(), is_full=is_for_program(console)))
     if next(trees, None) is not None:
         print_note(f"{humanize.count(limit or 0, 'run')} shown; there are more: -n all shows all")
 

@@ -14,7 +14,7 @@ from plsync.cli.tree_page import sums
 from plsync.journal.short_ids import short_end
 from plsync.journal.tree import Run
 
-__all__ = ["tree_lines"]
+__all__ = ["dropping_content", "tree_lines"]
 
 _WIDEST: Final = 40
 _STARTED, _NAME, _DELIVERY, _TOOK, _SUMS = "STARTED", "NAME", "DELIVERY", "TOOK", "CALLS AND TOOLS"
@@ -34,6 +34,15 @@ def tree_lines(trees: Iterable[Run], width: int, total: int, *, is_full: bool = 
     """
     rows = [_cells(tree, total, is_full=is_full) for tree in trees]
     yield from table_lines(rows, width, _SUMS, _LEAST_SUMS, () if is_full else _STEPS)
+
+
+def dropping_content(trees: Iterable[Run]) -> Iterator[Run]:
+    """The trees. The content of each is dropped when the next one is read."""
+    for tree in trees:
+        yield tree
+        # A run and its parent refer to each other, so they stay in memory until a garbage collection.
+        for run in tree.walk():
+            run.record.drop_content()
 
 
 def _cells(tree: Run, total: int, *, is_full: bool) -> dict[str, Text]:
