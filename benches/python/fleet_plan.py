@@ -42,11 +42,11 @@ class Figures:
     """The share of the JSON that the lake takes."""
     export_us: float = 21.5
     """Processor time of an export, for a call."""
-    bundle_share: float = 0.134
+    bundle_share: float = 0.139
     """The share of the JSON that a bundle takes."""
-    import_us: float = 29
+    import_us: float = 26
     """Processor time of the import of a bundle at a hub, for a call."""
-    hub_us: float = 159
+    hub_us: float = 145
     """Processor time of ``plsync run --hub`` for a call of many origins."""
 
 
