@@ -1,4 +1,4 @@
-"""Runs Python programs and ``plsync`` in forks of an interpreter, which take a fifth of the time of a new one.
+"""Runs Python programs and ``plsync`` in forks of an interpreter, which take a tenth of the time of a new one.
 
 They have the interface of :mod:`subprocess`. A server process without threads has imported the
 libraries that programs use, and forks one process for each program. The process gets the arguments, environment,

@@ -18,8 +18,8 @@ __all__ = ["Output", "choose_output"]
 
 # The least seconds between two progress lines.
 _PROGRESS_INTERVAL: Final = 10.0
-# A command in a line that reads one journal.
-_COMMAND: Final = re.compile(r"`plsync (?:list|status|show|forget)\b")
+# A command in a line that concerns one journal.
+_COMMAND: Final = re.compile(r"`plsync (?:list|status|show|forget|retry|check|compact)\b")
 
 
 class Output(Protocol):
