@@ -201,7 +201,7 @@ impl StateRow {
         (self.not_before, self.lease_until) = (Millis::EPOCH, Millis::EPOCH);
     }
 
-    /// Ends that wait of a record that is not pending any more.
+    /// Lets a record that is not pending wait for its root no longer.
     pub(crate) fn settle_growing(&mut self) {
         if self.state != State::Pending && self.lease_until == Millis::MAX {
             self.lease_until = Millis::EPOCH;
