@@ -138,10 +138,12 @@ pub(crate) fn register(file: &File) -> Slot {
     install_handlers();
     let fd = file.as_raw_fd() + 1;
     let is_free = |slot: &AtomicI32| slot.load(Ordering::Relaxed) == 0;
-    let take = |slot: &AtomicI32| slot.compare_exchange(0, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-    let taken = CLOSED_ON_FORK.iter().position(|slot| is_free(slot) && take(slot))?;
-    CLOSED_UNTIL.fetch_max(taken + 1, Ordering::Relaxed);
-    Some(taken)
+    let take = |place: usize| {
+        // First: a child looks at no place above.
+        CLOSED_UNTIL.fetch_max(place + 1, Ordering::Relaxed);
+        CLOSED_ON_FORK[place].compare_exchange(0, fd, Ordering::Release, Ordering::Relaxed).is_ok()
+    };
+    (0..MAX_CLOSED).find(|place| is_free(&CLOSED_ON_FORK[*place]) && take(*place))
 }
 
 #[cfg(not(unix))]
@@ -181,6 +183,8 @@ impl Deref for CloseOnFork {
 
 impl Drop for CloseOnFork {
     fn drop(&mut self) {
+        // A child that was forked before `file` is closed, and after its place is free, shares the open file and its lock.
+        let _ = self.file.unlock();
         unregister(self.slot);
     }
 }
@@ -202,6 +206,54 @@ mod tests {
         // SAFETY: the child is this process's own, and no other thread waits for it.
         unsafe { libc::waitpid(child, &raw mut status, 0) };
         libc::WEXITSTATUS(status) == 0
+    }
+
+    #[test]
+    fn a_child_keeps_no_lock_that_another_thread_is_about_to_close() {
+        use std::os::fd::AsRawFd;
+        static TAKEN: AtomicUsize = AtomicUsize::new(0);
+        static OVER: AtomicBool = AtomicBool::new(false);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let thread = thread::spawn(move || {
+            while !OVER.load(Ordering::Relaxed) {
+                let file = CloseOnFork::open(|| File::create(&path)).unwrap();
+                file.lock().unwrap();
+                drop(file);
+                TAKEN.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for _ in 0..2000 {
+            let (waiting, end) = std::io::pipe().unwrap();
+            // SAFETY: the child closes, reads and ends, which are allowed between fork and exec.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let mut byte = 0_u8;
+                // SAFETY: both descriptors are open, and the buffer has one byte. The other calls have no preconditions.
+                unsafe {
+                    libc::alarm(20);
+                    libc::close(end.as_raw_fd());
+                    libc::read(waiting.as_raw_fd(), (&raw mut byte).cast(), 1);
+                    libc::_exit(0);
+                }
+            }
+            let before = TAKEN.load(Ordering::Relaxed);
+            let until = Instant::now() + Duration::from_secs(10);
+            while TAKEN.load(Ordering::Relaxed) < before + 2 && Instant::now() < until {
+                thread::sleep(POLL);
+            }
+            let is_free = TAKEN.load(Ordering::Relaxed) >= before + 2;
+            drop(end);
+            // SAFETY: the child is this process's own, and no other thread waits for it.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+            if !is_free {
+                OVER.store(true, Ordering::Relaxed);
+                thread.join().unwrap();
+                panic!("a child has kept the lock");
+            }
+        }
+        OVER.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
     }
 
     #[test]
