@@ -120,6 +120,7 @@ def sole_sender(journal: Path) -> Iterator[SenderLock]:
     finally:
         # A forked child has closed it already.
         if descriptor in _held:
+            _unlock(descriptor)
             _held.discard(descriptor)
             os.close(descriptor)
 
@@ -141,6 +142,7 @@ def current_sender(journal: Path) -> SenderProcess | None:
     else:
         return None
     finally:
+        _unlock(descriptor)
         os.close(descriptor)
 
 
@@ -218,8 +220,16 @@ if sys.platform == "win32":
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        pass  # the close releases the lock
+
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        # A child that was forked meanwhile shares the open file, and would keep the lock.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

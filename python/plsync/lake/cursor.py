@@ -104,6 +104,7 @@ def sole_export(directory: Path, journal_id: str) -> Iterator[None]:
             ) from None
         yield
     finally:
+        _unlock(descriptor)
         os.close(descriptor)
 
 
@@ -113,8 +114,16 @@ if sys.platform == "win32":
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        pass  # the close releases the lock
+
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        # A child that was forked meanwhile shares the open file, and would keep the lock.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)

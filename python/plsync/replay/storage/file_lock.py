@@ -20,6 +20,7 @@ def file_lock(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _unlock(descriptor)
         os.close(descriptor)
 
 
@@ -30,6 +31,9 @@ if sys.platform == "win32":
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | SAFE_FLAGS, 0o600)
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
         return descriptor
+
+    def _unlock(descriptor: int) -> None:
+        pass  # the close releases the lock
 
 else:
     import fcntl
@@ -44,3 +48,8 @@ else:
             descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | SAFE_FLAGS, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         return descriptor
+
+    def _unlock(descriptor: int) -> None:
+        # A child that was forked meanwhile shares the open file, and would keep the lock.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
