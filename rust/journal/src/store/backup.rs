@@ -6,6 +6,7 @@
 
 use std::hash::Hasher;
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use heed::RoTxn;
@@ -116,14 +117,13 @@ impl Store {
         if !layout::has_spool(self.path())? {
             return Ok(());
         }
-        for (writer, index) in list(&spool)? {
+        for (writer, index, whole) in whole_parts(&spool, list(&spool)?.into_iter(), snapshot) {
             let path = segment_path(&spool, writer, index);
-            let copied = whole_frames(&spool, writer, &path).and_then(|end| {
-                let known = snapshot.cursors.iter().find(|(of, at, _)| (*of, *at) == (writer, index));
-                if known.is_some_and(|(_, _, offset)| *offset >= end) {
+            let copied = whole.and_then(|part| {
+                if part.is_empty() {
                     return Ok(false);
                 }
-                copy_file(&path, &segment_path(to, writer, index), end).map(|()| true)
+                copy_file(&path, &segment_path(to, writer, index), part.end).map(|()| true)
             });
             match copied {
                 Ok(copied) => report.segments += u64::from(copied),
@@ -232,10 +232,28 @@ fn place(partial: &Path, target: &Path) -> Result<()> {
     fs::sync_name(target)
 }
 
-/// The end of the last whole frame of a segment. Of a dead writer's segment, the end of the file.
-fn whole_frames(spool: &Path, writer: RecordId, path: &Path) -> Result<u64> {
+/// The whole frames of each segment behind its cursor, as offsets.
+///
+/// It looks at the later segments of a writer first. When it finds a frame in one of them, the segments before it are complete. Otherwise
+/// a copy could have the end of a call without its start, which the writer appended behind the part of its segment.
+fn whole_parts(
+    spool: &Path,
+    segments: impl DoubleEndedIterator<Item = (RecordId, u32)>,
+    snapshot: &Snapshot,
+) -> Vec<(RecordId, u32, Result<Range<u64>>)> {
+    let part = |(writer, index)| {
+        let known = snapshot.cursors.iter().find(|(of, at, _)| (*of, *at) == (writer, index));
+        let ingested = known.map_or(0, |(_, _, offset)| *offset);
+        let whole = whole_frames(spool, writer, &segment_path(spool, writer, index), ingested);
+        (writer, index, whole.map(|end| ingested..end))
+    };
+    segments.rev().map(part).collect()
+}
+
+/// The end of the last whole frame of a segment, at or after `from`. Of a dead writer's segment, the end of the file.
+fn whole_frames(spool: &Path, writer: RecordId, path: &Path, from: u64) -> Result<u64> {
     let is_alive = observe(spool, writer)?.info.alive;
-    let mut reader = Reader::open(path, 0, Access::Read)?;
+    let mut reader = Reader::open(path, from, Access::Read)?;
     if !is_alive {
         return Ok(std::fs::metadata(path).map_err(Error::io("cannot read", path))?.len());
     }
@@ -290,4 +308,38 @@ fn read_snapshot(txn: &RoTxn, trees: &Trees) -> Result<Snapshot> {
         }
     }
     Ok(Snapshot { digest: RecordId(hasher.finish128().as_bytes()).hex(), cursors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Durability, Event, FrameKind, Head, Spool};
+
+    #[test]
+    fn a_frame_is_copied_only_when_all_frames_before_it_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join("journal");
+        let source = Spool::open(&journal, Durability::Process).unwrap();
+        let append = |events: usize| {
+            for _ in 0..events {
+                let head = Head::new(FrameKind::Raw, RecordId::new());
+                source.append(&Event { head, labels: &[], body: &[b'x'; 10_000] }).unwrap();
+            }
+        };
+        append(14);
+        // The first segment is half full, so the fsync thread makes the second one.
+        let spool = layout::spool(&journal);
+        while list(&spool).unwrap().len() < 2 {
+            std::thread::yield_now();
+        }
+        // The program goes on to record: while the second look is made, the first segment gets full.
+        let segments = list(&spool).unwrap().into_iter().inspect(|_| append(10));
+        let snapshot = Snapshot { digest: String::new(), cursors: Vec::new() };
+        let mut parts = whole_parts(&spool, segments, &snapshot);
+        parts.sort_by_key(|(_, index, _)| *index);
+        let [(writer, 0, Ok(first)), (_, 1, Ok(second))] = &parts[..] else { panic!("{parts:?}") };
+        let full = whole_frames(&spool, *writer, &segment_path(&spool, *writer, 0), 0).unwrap();
+        assert!(full > 24 * 10_000, "{full}");
+        assert!(second.end < 10_000 || first.end == full, "{parts:?}");
+    }
 }
