@@ -84,7 +84,10 @@ intercept! {
         int(libc::syscall(libc::SYS_msync, address, length, flags))
     }
     fn flock(fd: c_int, operation: c_int) -> c_int {
-        if let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(CallKind::Name, || format!("lock {}", name(fd)))) {
+        // flock(2) has no error for the release of a lock of an open file.
+        if operation & libc::LOCK_UN == 0
+            && let Some((errno, _)) = handle(fd).and_then(|(active, _)| active.planned_failure(CallKind::Name, || format!("lock {}", name(fd))))
+        {
             return int(refuse(errno));
         }
         int(libc::syscall(libc::SYS_flock, fd, operation))
