@@ -54,7 +54,7 @@ def acked(path: Path, server: PromptLayerServer) -> list[int]:
     return [log["id"] for log in server.request_logs]
 
 
-def send(path: Path, server: PromptLayerServer, *, settle: float = 0.0, **more: Any) -> FollowUpReport:
+def send(path: Path, server: PromptLayerServer, *, settle: float = 60.0, **more: Any) -> FollowUpReport:
     stopped = more.pop("stopped", lambda: False)
     policy = SendPolicy(settle=settle, timeout=more.pop("timeout", 10.0))
     with (
@@ -219,13 +219,13 @@ def test_a_follow_up_without_a_clear_response_is_sent_again_before_later_ones_of
     track.metadata(acked[0], {"a": "2"})
     track.metadata(acked[1], {"a": "3"})
     server.drop_reply(path=METADATA)
-    report = send(path, server, settle=60, in_flight=1)
+    report = send(path, server, in_flight=1)
     assert (report.sent, report.unclear) == (1, 1)
     assert len(waiting(path, acked[0])) == 2
     skip_time(monkeypatch, 59)
-    assert not send(path, server, settle=60).changed_state
+    assert not send(path, server).changed_state
     skip_time(monkeypatch, 60 + SendPolicy().longest_pause)
-    assert send(path, server, settle=60).sent == 2
+    assert send(path, server).sent == 2
     assert [body["metadata"]["a"] for body in bodies(server)] == ["1", "3", "1", "2"]
     assert server.metadata[acked[0]]["a"] == "2"
 
