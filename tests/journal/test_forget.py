@@ -309,6 +309,34 @@ def test_a_salvage_brings_nothing_back(path: Path, writer: SpoolWriter, tmp_path
         assert journal.stats().forgotten == 1
 
 
+def interrupt_erasure(segment: Path, before: bytes) -> int:
+    """Restore the headers that an erasure has changed: it clears the content first. Returns how many there were."""
+    data = bytearray(segment.read_bytes())
+    at, headers = 0, 0
+    while before[at : at + 4] == b"PLSF":
+        headers += data[at : at + 48] != before[at : at + 48]
+        data[at : at + 48] = before[at : at + 48]
+        at += -(-(48 + int.from_bytes(before[at + 8 : at + 12], "little")) // 8) * 8
+    segment.write_bytes(data)
+    return headers
+
+
+@pytest.mark.parametrize("calls_after", [0, 1])
+def test_an_interrupted_erasure_is_no_damage(path: Path, writer: SpoolWriter, tmp_path: Path, calls_after: int) -> None:
+    kept_call(writer, 1)
+    secrets = [secret_call(writer, AT + 500 + number) for number in range(2)]
+    for number in range(calls_after):
+        kept_call(writer, 2 + number)
+    with Journal.open(path) as journal:
+        journal.ingest(wait=True)
+        before = writer.path.read_bytes()
+        journal.forget(*secrets)
+        assert interrupt_erasure(writer.path, before) == 4
+        assert journal.check().problems == []
+    done = run(path, "salvage", str(path), str(tmp_path / "salvaged"))
+    assert (done.returncode, "lost" in done.stdout) == (0, False), done.stdout
+
+
 KILLED = """
 import os, sys
 from plsync import Journal

@@ -76,6 +76,12 @@ impl SalvagedEntries {
         if self.lacks_memory.get() { Err(Error::memory()) } else { Ok(()) }
     }
 
+    /// The records that were forgotten.
+    pub(super) fn forgotten(&self) -> HashSet<RecordId> {
+        let rows = self.rows.iter().filter(|(_, row)| row.is_forgotten());
+        rows.filter_map(|(seq, _)| self.ids.get(seq)).copied().collect()
+    }
+
     /// Whether no record was found.
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.ids.is_empty() && self.bodies.is_empty()

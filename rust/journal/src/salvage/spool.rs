@@ -31,8 +31,9 @@ pub(super) fn ingest(
     let last = store.last_seq()?;
     let ingested = store.ingest(true)?;
     report.frames = ingested.frames;
+    let forgotten = found.map_or_else(HashSet::new, SalvagedEntries::forgotten);
     for damage in ingested.damage {
-        if found.is_some_and(|found| was_returned(source, found, &damage)) {
+        if found.map_or(Ok(false), |found| was_given_up(source, found, &forgotten, &damage))? {
             continue;
         }
         report.add_loss(format!(
@@ -47,14 +48,22 @@ pub(super) fn ingest(
     Ok(())
 }
 
-/// Whether the damage is the hole that an ingest has made on a full disk, for frames that the store had.
-fn was_returned(source: &Path, found: &SalvagedEntries, damage: &Damage) -> bool {
+/// Whether the damage is the hole that an ingest has made on a full disk, for frames that the store had, or an interrupted erasure.
+fn was_given_up(
+    source: &Path,
+    found: &SalvagedEntries,
+    forgotten: &HashSet<RecordId>,
+    damage: &Damage,
+) -> Result<bool> {
     let spool = layout::spool(source);
     let is_of = |(writer, index): &(RecordId, u32)| segment_path(&spool, *writer, *index).ends_with(&damage.segment);
     let ingested = found.cursors.iter().find_map(|(key, offset)| is_of(key).then_some(*offset));
-    let reader = Reader::open(&spool.join(&damage.segment), 0, Access::ReadAny);
-    ingested.is_some_and(|ingested| damage.end() <= ingested)
-        && reader.is_ok_and(|reader| reader.has_hole(damage.offset))
+    let (Some(ingested), Ok(reader)) = (ingested, Reader::open(&spool.join(&damage.segment), 0, Access::ReadAny))
+    else {
+        return Ok(false);
+    };
+    let has_hole = damage.end() <= ingested && reader.has_hole(damage.offset);
+    Ok(has_hole || reader.is_half_erased(damage, ingested, |id| Ok(forgotten.contains(&id)))?)
 }
 
 /// Copies the segments, including damaged ones that were set aside.

@@ -124,6 +124,27 @@ impl Reader {
         fs::next_data(&self.file, page) > page
     }
 
+    /// Whether an erasure was interrupted here: the bytes are frames of records that were chosen for it, up to `ingested` at most. An
+    /// erasure clears the content of a frame before it changes the header.
+    pub(crate) fn is_half_erased(
+        &self,
+        damage: &Damage,
+        ingested: u64,
+        mut is_chosen: impl FnMut(RecordId) -> Result<bool>,
+    ) -> Result<bool> {
+        let mut at = damage.offset;
+        while at < damage.end() {
+            let mut header = [0; HEADER];
+            let read = fs::read_at(&self.file, &mut header, at).map_err(Error::io("cannot read", &self.name))?;
+            let Ok(header) = Header::read(&header[..read]) else { return Ok(false) };
+            at += header.frame_len() as u64;
+            if at > ingested || !is_chosen(header.id)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Labels and body of the frame that was read last. Reads them again after [`Self::release_large`].
     pub(crate) fn contents(&mut self, frame: &Frame) -> Result<(&[u8], &[u8])> {
         if self.payload(frame.at, frame.payload_len).len() < frame.payload_len {

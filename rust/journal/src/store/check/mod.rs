@@ -12,8 +12,9 @@ use crate::spool::skipped::SkippedFile;
 use crate::spool::survey::list_skipped;
 use crate::spool::writer_file::observe;
 use crate::store::Store;
-use crate::store::db::trees::cursor;
-use crate::{Result, layout};
+use crate::store::db::trees::{cursor, tail_seq};
+use crate::store::records::transition::load;
+use crate::{RecordId, Result, layout};
 use lists::{check_lists, check_trees};
 use records::check_records;
 pub use report::{CheckReport, Problem};
@@ -63,12 +64,20 @@ impl Store {
             };
             let ingested =
                 self.db().read(|txn, trees| Ok(cursor(txn, trees, writer, index)?.map_or(0, |(offset, _)| offset)))?;
+            let is_forgotten = |id: RecordId| {
+                self.db().read(|txn, trees| {
+                    let seq = trees.ids.get(txn, &id.0)?.map(tail_seq).transpose()?;
+                    seq.map_or(Ok(false), |seq| Ok(load(txn, trees, seq)?.is_forgotten()))
+                })
+            };
             loop {
                 match if alive { reader.next()? } else { reader.last()? } {
                     Step::Frame(_) => report.frames += 1,
                     Step::End => break,
                     // On a full disk an ingest returns the disk space of frames that the store has.
                     Step::Skipped(damage) if damage.end() <= ingested && reader.has_hole(damage.offset) => {}
+                    Step::Skipped(damage) if reader.is_half_erased(&damage, ingested, is_forgotten)? => {}
+                    Step::Torn(damage) if reader.is_half_erased(&damage, ingested, is_forgotten)? => break,
                     Step::Skipped(damage) => {
                         let damaged = format!("{} bytes from byte {}: {}", damage.len, damage.offset, damage.reason);
                         report.add(damage.segment, damaged, "all frames before and after");
