@@ -14,8 +14,7 @@ import orjson
 import pytest
 
 from plsync import track
-from plsync._common.clock import now_ms
-from plsync.delivery import followups as followups_module
+from plsync._common.clock import WallClock, now_ms
 from plsync.delivery.followups import FollowUpSender
 from plsync.delivery.policy import SendPolicy
 from plsync.delivery.reports import FollowUpReport
@@ -76,7 +75,7 @@ def bodies(server: PromptLayerServer, path: str = "/rest/") -> list[dict[str, An
 def skip_time(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the sender read a clock that stands at ``seconds`` from now."""
     later = now_ms() + int(seconds * 1000)
-    monkeypatch.setattr(followups_module, "now_ms", lambda: later)
+    monkeypatch.setattr(WallClock, "now_ms", lambda _clock: later)
 
 
 def test_follow_ups_that_were_queued_offline_are_sent_with_the_record(path: Path, server: PromptLayerServer) -> None:
@@ -304,12 +303,13 @@ def test_requests_are_sent_side_by_side(path: Path, server: PromptLayerServer, a
 KILLED = """
 import sys, time
 from plsync.journal import Journal
+from plsync._common.clock import WallClock
 from plsync.delivery import followups
 from plsync.delivery.policy import SendPolicy
 from plsync.promptlayer.client import PromptLayerClient
 
 path, url, key, later = sys.argv[1:]
-followups.now_ms = lambda: time.time_ns() // 1_000_000 + int(later)
+WallClock.now_ms = lambda clock: time.time_ns() // 1_000_000 + int(later)
 with Journal.open(path) as journal, PromptLayerClient(key, url) as client:
     followups.FollowUpSender(journal, client, SendPolicy()).send_due()
 """

@@ -94,10 +94,12 @@ def test_a_change_of_the_wall_clock_is_reported_once(monkeypatch: pytest.MonkeyP
     assert wall.set_since() is None
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now - 3600)
+    assert wall.now_ms() == pytest.approx(now * 1000, abs=5000)
     found = wall.set_since()
     assert found is not None
     before, after = found
     assert before - after == pytest.approx(3_600_000, abs=5000)
+    assert wall.now_ms() == pytest.approx(after, abs=5000)
     assert wall.set_since() is None
 
 

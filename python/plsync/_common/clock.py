@@ -55,13 +55,20 @@ def ms_from_datetime(at: datetime) -> int:
 
 
 class WallClock:
-    """Detects that the wall clock was set, by comparing it with elapsed time."""
+    """The wall clock of a run. It runs steadily until :meth:`set_since` takes over that the system's clock was set.
+
+    So all due times of one round go by one clock, and the change of the clock moves each of them once.
+    """
 
     def __init__(self) -> None:
         self._wall, self._elapsed = time.time(), elapsed()
 
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return int((self._wall + elapsed() - self._elapsed) * 1000)
+
     def set_since(self) -> tuple[int, int] | None:
-        """Whether the clock was set since the last call.
+        """Whether the system's clock was set since the last call, found by comparing it with elapsed time.
 
         Returns:
             None when it was not. Else two times in ms since the epoch: the expected time, and the clock's time.

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.clock import now_ms
 from plsync.delivery.limits import MAX_IN_FLIGHT
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import FollowUpReport
@@ -99,7 +98,7 @@ class FollowUpSender:
         """Claim follow-ups for the free threads, and submit them. Returns False when no more are due."""
         if not self._threads.free:
             return True
-        claimed = self._queue.claim(self._threads.free, int(self._policy.lease * 1000), now_ms())
+        claimed = self._queue.claim(self._threads.free, int(self._policy.lease * 1000), self._policy.now_ms())
         for _, group in itertools.groupby(claimed, key=lambda followup: followup.request_id):
             self._threads.submit(list(group))
         return bool(claimed)
@@ -166,7 +165,7 @@ class FollowUpSender:
         if self._halts(outcome):
             self._halted = True
             report.halt = outcome
-        return FailedFollowUp(followup.key, outcome.reason, now_ms() + int(wait * 1000), dead=False)
+        return FailedFollowUp(followup.key, outcome.reason, self._policy.due_ms(wait), dead=False)
 
     def _halts(self, outcome: Outcome) -> bool:
         """Whether the next follow-up would fail as well. One unclear response may concern its follow-up alone."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from plsync._common.clock import now_ms
+from plsync._common.clock import WallClock
 from plsync.promptlayer.outcomes import (
     Ambiguous,
     Delivered,
@@ -87,6 +87,8 @@ class SendPolicy:
     """The wait between probes of a network that has been gone for long. A change of the network ends the wait."""
     lookups: int = 5
     """Look-ups of a span without a request log, each after twice the wait, before plsync searches for its record."""
+    clock: WallClock = field(default_factory=WallClock, compare=False, repr=False)
+    """The clock of every due time. One run uses it."""
 
     def pause(self, failures: int, outcome: Outcome, since: float = 0.0) -> float:
         """Seconds to wait after a failure.
@@ -136,13 +138,21 @@ class SendPolicy:
         """The time for which a batch is leased: a request that began before is over, and has settled."""
         return self.timeout + self.settle
 
+    def now_ms(self) -> int:
+        """The time of :attr:`clock`, in ms since the epoch."""
+        return self.clock.now_ms()
+
+    def due_ms(self, wait: float) -> int:
+        """The end of a wait of seconds that begins now, in ms since the epoch."""
+        return self.now_ms() + int(wait * 1000)
+
     def settled_ms(self, factor: int = 1) -> int:
         """The time, in ms since the epoch, at which a request that ends now has settled.
 
         Args:
             factor: multiplies the wait, for a record that failed before.
         """
-        return now_ms() + int(self.settle * factor * 1000)
+        return self.due_ms(self.settle * factor)
 
     @property
     def longest_send(self) -> float:

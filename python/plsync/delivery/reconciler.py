@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.clock import now_ms
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.delivery.reports import ReconcileReport
 from plsync.promptlayer.outcomes import Ambiguous, Found, Missing, Outcome, Refused
@@ -69,7 +68,7 @@ class Reconciler:
         report = ReconcileReport()
         self._unclear_in_a_row, self._without_log = 0, []
         while report.halt is None and not self._stopped():
-            due = self._journal.outbox.in_doubt(_BATCH, now_ms())
+            due = self._journal.outbox.in_doubt(_BATCH, self._policy.now_ms())
             if not due:
                 break
             try:
@@ -121,7 +120,7 @@ class Reconciler:
             # The outbox leases records without a due time before records with one.
             seqs = [record.seq for record in missing if self._comes_last(record) == send_last]
             if seqs:
-                due_ms = now_ms() if send_last else 0
+                due_ms = self._policy.now_ms() if send_last else 0
                 self._journal.outbox.release(seqs, due_ms, "PromptLayer does not have it: it will be sent again")
         calls = sum(not record.is_run for record in missing)
         report.missing += calls
@@ -153,7 +152,7 @@ class Reconciler:
         """Put a record off without counting the look-up: PromptLayer may always fail at this trace."""
         wait_ms = max(record.backoff_ms(), int(self._policy.first_lookup * 1000))
         reason = f"looked up without a clear response: {outcome.reason}"
-        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
+        self._journal.outbox.park([record.seq], "in_doubt", reason, self._policy.now_ms() + wait_ms)
 
     def _look_again(self, record: Record, reason: str) -> None:
         wait_ms = self._policy.next_lookup(record.backoff_ms())
@@ -161,7 +160,7 @@ class Reconciler:
             # This wait keeps the record out of this pass, and marks its look-ups as used up in the next one.
             wait_ms = int(self._policy.last_lookup * 1000)
             self._without_log.append(record)
-        self._journal.outbox.park([record.seq], "in_doubt", reason, now_ms() + wait_ms)
+        self._journal.outbox.park([record.seq], "in_doubt", reason, self._policy.now_ms() + wait_ms)
 
     def _search(self, report: ReconcileReport) -> None:
         """Search for records whose spans stay without a log: PromptLayer may have a log outside of the trace."""

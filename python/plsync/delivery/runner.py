@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.clock import WallClock, elapsed, now_ms
+from plsync._common.clock import elapsed
 from plsync.delivery.binding import Binding
 from plsync.delivery.breaker import Breaker
 from plsync.delivery.followups import FollowUpSender
@@ -106,7 +106,6 @@ class Runner:
         self._is_cut = threading.Event()
         self._key = KeyRenewal(client, self._is_ending)
         self._stopped_at: float | None = None
-        self._clock = WallClock()
         self._breaker = Breaker(policy)
         self.halt: Outcome | None = None
         """The outcome that ended the last round early; None after a whole round."""
@@ -253,7 +252,7 @@ class Runner:
 
     def _correct_due_times(self) -> None:
         """Move the due times of the journal after a change of the wall clock."""
-        before, after = self._clock.set_since() or (now_ms(),) * 2
+        before, after = self._policy.clock.set_since() or (self._policy.now_ms(),) * 2
         longest = int(self._policy.longest_wait * 1000)
         self._journal.outbox.shift_waits(before, after, longest)
         self._journal.followups.shift_waits(before, after, longest)
@@ -316,7 +315,7 @@ class Runner:
         due_times = [
             due
             for due in (
-                self._journal.outbox.next_due(now_ms(), growing=growing),
+                self._journal.outbox.next_due(self._policy.now_ms(), growing=growing),
                 self._journal.followups.next_due(),
             )
             if due is not None
@@ -325,7 +324,7 @@ class Runner:
             return None
         # At least 0.1 s: the last round skipped the work that is already due, and an immediate round would skip it
         # again.
-        wait = max(0.1, (min(due_times) - now_ms()) / 1000)
+        wait = max(0.1, (min(due_times) - self._policy.now_ms()) / 1000)
         return wait if wait <= longest else None
 
     def _reports(self) -> Iterator[Step]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from plsync._common.clock import now_ms
 from plsync.delivery.batch_queue import BatchQueue
 from plsync.delivery.batch_sender import BatchResult, BatchSender
 from plsync.delivery.batching import BatchSizer, Quarantine, split_into_batches
@@ -148,7 +147,9 @@ class Sender:
         if (unbound := self.binding.check()) is not None:
             return PassReport(halt=unbound)
         # This process holds the lock, so the owner of any lease is dead. Its requests may have ended just now.
-        self._journal.outbox.orphan_leases(now_ms() - int(self._policy.longest_send * 1000), self._policy.settled_ms())
+        self._journal.outbox.orphan_leases(
+            self._policy.now_ms() - int(self._policy.longest_send * 1000), self._policy.settled_ms()
+        )
         report = self._look_up()
         # A server whose look-ups fail may still accept records: probe it with one new record.
         unclear = isinstance(report.halt, Ambiguous)
@@ -225,7 +226,7 @@ class Sender:
 
     def _other_work_is_due(self) -> bool:
         """Whether a follow-up or a look-up is due."""
-        now, followup_due = now_ms(), self._journal.followups.next_due()
+        now, followup_due = self._policy.now_ms(), self._journal.followups.next_due()
         return (followup_due is not None and followup_due <= now) or bool(self._journal.outbox.in_doubt(1, now))
 
     def _lease(self, state: _PassState) -> bool:
@@ -245,7 +246,7 @@ class Sender:
             leased = self._journal.outbox.lease(
                 size * free,
                 lease_ms,
-                now_ms(),
+                self._policy.now_ms(),
                 min(share.room, max_bytes * free),
                 per_lane=size,
                 bytes_per_lane=max_bytes,
@@ -264,7 +265,7 @@ class Sender:
         self._queue.submit()
         if is_any:
             self._memory.stop_waiting(self)
-        elif not share.alone and self._journal.outbox.has_due(now_ms()):
+        elif not share.alone and self._journal.outbox.has_due(self._policy.now_ms()):
             # The next record does not fit beside the records under way.
             self._memory.wait_alone(self)
             state.blocked = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from plsync._common.clock import now_ms
 from plsync.delivery.policy import RULES, Action, SendPolicy
 from plsync.promptlayer.outcomes import Delivered, Outcome, Throttled
 
@@ -114,6 +113,6 @@ class Settlement:
             report.in_doubt += report.count(records)
         else:
             wait = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
-            self._journal.outbox.release(seqs, now_ms() + int(wait * 1000), outcome.reason)
+            self._journal.outbox.release(seqs, self._policy.due_ms(wait), outcome.reason)
         if rule.action is not Action.CONTINUE:
             report.halt = outcome

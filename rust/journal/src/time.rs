@@ -57,10 +57,10 @@ pub struct ClockChange {
 }
 
 impl ClockChange {
-    /// A due time moved along with the clock, and at most `longest` after the change. A due time in the past stays.
+    /// A due time moved along with the clock, and at most `longest` after the change. A due time in the past stays in the past.
     pub(crate) fn shift(self, due: Millis, longest: Duration) -> Millis {
         if due <= self.before {
-            return due;
+            return due.min(self.after);
         }
         (self.after + Duration::from_millis(due.0 - self.before.0)).min(self.after + longest)
     }

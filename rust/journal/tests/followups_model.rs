@@ -236,7 +236,7 @@ impl Pair {
         let (before, after) = (self.now, Millis(self.now.0.saturating_add_signed(by)));
         self.now = after;
         let shifted = |at: Millis| {
-            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at }
+            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at.min(after) }
         };
         let released: Vec<_> = self.queues.keys().copied().filter(|queue| self.is_released(*queue)).collect();
         for queue in released {

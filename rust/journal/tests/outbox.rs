@@ -150,6 +150,23 @@ fn a_clock_set_back_does_not_lengthen_a_wait() {
 }
 
 #[test]
+fn a_clock_set_back_does_not_make_a_wait_that_is_over_begin_again() {
+    let bench = Bench::new();
+    bench.call("due");
+    bench.call("in doubt");
+    let store = bench.store();
+    let [released, parked] = lease(&store, 2).iter().map(|row| row.seq).collect::<Vec<_>>()[..] else { panic!() };
+    store.release(&[released], NOW + ms(5000), "throttled").unwrap();
+    store.park(&[parked], ParkedState::InDoubt, NOW + ms(5000), "no response").unwrap();
+    let before = NOW + ms(6000);
+    let back = before - ms(3_600_000);
+    assert_eq!(store.shift_waits(ClockChange { before, after: back }, ms(10_000)).unwrap(), 2);
+    assert_eq!(lease_at(&store, 9, back).len(), 1);
+    assert_eq!(store.in_doubt(9, back).unwrap().len(), 1);
+    assert_sound(&store);
+}
+
+#[test]
 fn a_renewed_record_is_pending_and_flagged() {
     let bench = Bench::new();
     bench.call("span without log");

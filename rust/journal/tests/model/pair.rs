@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use plsync_journal::{
     CallEnd, ClockChange, Event, FLAG_FORGOTTEN, FLAG_PRUNED, FLAG_RENEWED, FailedCallback, FrameKind, Head, Lane,
-    LeaseLimits, Limits, Millis, ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, labels,
+    LeaseLimits, Limits, Millis, ParkedState, RecordId, RequestId, Seq, ServerId, Spool, State, Store, TREE_WAIT,
+    labels,
 };
 use proptest::sample::Index;
 use tempfile::TempDir;
@@ -310,8 +311,8 @@ impl Pair {
     fn set_clock(&mut self, by: i64, longest: Duration) {
         let (before, after) = (self.model.now, Millis(self.model.now.0.saturating_add_signed(by)));
         self.model.now = after;
-        let shifted = |at: Millis| {
-            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at }
+        let shifted = |at: Millis, longest: Duration| {
+            if at > before { (after + ms(at.0 - before.0)).min(after + longest) } else { at.min(after) }
         };
         for record in self.model.records.values_mut() {
             // A record of any other state keeps its old time, which has no effect.
@@ -319,8 +320,11 @@ impl Pair {
             let is_sendable = shown.state == State::Pending && shown.ended != CallEnd::No;
             if is_sendable || matches!(shown.state, State::Leased | State::InDoubt) {
                 let is_growing = record.lease_until == Millis::MAX;
-                let lease_until = if is_growing { Millis::MAX } else { shifted(record.lease_until) };
-                let waits = (shifted(shown.not_before), lease_until);
+                let waits = if is_growing {
+                    (shifted(shown.not_before, longest.min(TREE_WAIT)), Millis::MAX)
+                } else {
+                    (shifted(shown.not_before, longest), shifted(record.lease_until, longest))
+                };
                 if waits != (shown.not_before, record.lease_until) {
                     record.leased_at = after;
                 }

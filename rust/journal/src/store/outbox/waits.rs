@@ -6,7 +6,7 @@ use heed::RoTxn;
 
 use super::lanes::{lanes, waiting_records};
 use super::parked::parked_records;
-use super::tree_wait;
+use super::tree_wait::{self, TREE_WAIT};
 use crate::state::State;
 use crate::store::Store;
 use crate::store::db::trees::Trees;
@@ -19,15 +19,18 @@ impl Store {
     pub fn shift_waits(&self, clock: ClockChange, longest: Duration) -> Result<u64> {
         let to_move = |txn: &RoTxn, trees: &Trees| {
             let mut moves = Vec::new();
-            for seq in waiting_beyond(txn, trees, clock.before)? {
+            for seq in waiting_beyond(txn, trees, clock.before.min(clock.after))? {
                 let row = load(txn, trees, seq)?;
                 if row.custody().is_some() {
                     continue;
                 }
-                // The end of the lease marks a record that waits for the end of its tree's root.
-                let lease_until =
-                    if row.is_growing() { row.lease_until } else { clock.shift(row.lease_until, longest) };
-                let waits = (clock.shift(row.not_before, longest), lease_until);
+                // The end of the lease marks a record that waits for the end of its tree's root. Its wait goes by the clock of the
+                // process that ingested it, which may have been set already.
+                let waits = if row.is_growing() {
+                    (clock.shift(row.not_before, longest.min(TREE_WAIT)), row.lease_until)
+                } else {
+                    (clock.shift(row.not_before, longest), clock.shift(row.lease_until, longest))
+                };
                 if waits != (row.not_before, row.lease_until) {
                     moves.push((seq, waits));
                 }
@@ -50,13 +53,13 @@ impl Store {
     }
 }
 
-/// Records that may wait for a moment after `before`.
-fn waiting_beyond(txn: &RoTxn, trees: &Trees, before: Millis) -> Result<Vec<Seq>> {
+/// Records that may wait beyond a moment.
+fn waiting_beyond(txn: &RoTxn, trees: &Trees, moment: Millis) -> Result<Vec<Seq>> {
     let mut seqs = Vec::new();
     for lane in lanes(txn, trees)? {
-        seqs.extend(waiting_records(txn, trees, lane, before + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
+        seqs.extend(waiting_records(txn, trees, lane, moment + Duration::from_millis(1)..=Millis::MAX, usize::MAX)?);
     }
-    seqs.extend(tree_wait::waiting_after(txn, trees, before)?);
+    seqs.extend(tree_wait::waiting_after(txn, trees, moment)?);
     for state in [State::Leased, State::InDoubt] {
         seqs.extend(parked_records(txn, trees, state)?);
     }
