@@ -83,6 +83,18 @@ def test_a_receipt_is_for_the_records_of_its_bundle(gap: Gap) -> None:
     assert (bundle["received"], bundle["hub"], bundle["records"]) == (True, "hub-nord", 1)
 
 
+def test_an_export_whose_stick_was_lost_is_overtaken_by_the_next_receipt(gap: Gap) -> None:
+    for _ in range(2):
+        gap.record(1)
+        gap.empty_stick()
+        gap.out()
+    assert [line.split()[-1] for line in gap.shown(gap.lab, "bundle", "list").splitlines()] == ["written", "written"]
+    gap.into_hub()
+    gap.back()
+    gap.into_lab()
+    assert [line.split()[-1] for line in gap.shown(gap.lab, "bundle", "list").splitlines()] == ["overtaken", "received"]
+
+
 def test_a_person_notes_a_receipt(gap: Gap) -> None:
     gap.record(2)
     [exported] = gap.out()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -123,8 +124,15 @@ def bundle_lines(bundles: Sequence[WrittenBundle], hubs: Mapping[int, str]) -> I
     """The bundles that a journal has written."""
     if not bundles:
         yield escaped("this journal has written no bundle")
+    newest = {bundle.hub: bundle.serial for bundle in sorted(bundles, key=attrgetter("serial")) if bundle.received}
     for bundle in bundles:
-        state = "received" if bundle.received else "written" if bundle.whole else "interrupted"
+        if bundle.received:
+            state = "received"
+        elif not bundle.whole:
+            state = "interrupted"
+        else:
+            # The hub has confirmed a later export. Receipts alone confirm a record, so the records of this one go out again.
+            state = "overtaken" if bundle.serial < newest.get(bundle.hub, 0) else "written"
         when = f"{bundle.written_at.astimezone():%Y-%m-%d %H:%M}"
         calls = humanize.count(bundle.records, "call")
         yield escaped(
