@@ -11,6 +11,7 @@ import pytest
 
 from plsync import PlsyncWarning
 from plsync._terminal import json_escaped, visible, visible_line
+from plsync.cli import app
 from plsync.errors import JournalError, NoRecording, PlsyncError
 from plsync.journal import Journal
 from plsync.journal.callbacks import FailedCallback
@@ -190,7 +191,9 @@ plsync.cli.main()
     assert not hidden_characters(done.stderr)
 
 
-def test_every_text_of_the_hostile_corpus_is_visible(writer: SpoolWriter, path: Path, tmp_path: Path) -> None:
+def test_every_text_of_the_hostile_corpus_is_visible(
+    writer: SpoolWriter, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     texts = [text for text in TEXTS.values() if text.isprintable() or "\ud800" not in text]
     for text in texts:
         record(writer, text)
@@ -201,9 +204,13 @@ def test_every_text_of_the_hostile_corpus_is_visible(writer: SpoolWriter, path: 
         done = run(path, *command)
         assert "Traceback" not in done.stderr
         assert not hidden_characters(done.stdout + done.stderr), command
+    monkeypatch.setenv("PLSYNC_JOURNAL", str(path))
     for shown in json_lines(path, "list", "-n", "1000"):
         for more in ([], ["--json"]):
-            assert not hidden_characters(run(path, "show", shown["id"], *more).stdout)
+            app(["show", shown["id"], *more], prog_name="plsync", standalone_mode=False)
+            printed = capsys.readouterr().out
+            assert printed
+            assert not hidden_characters(printed)
 
 
 def test_names_of_files_and_templates_are_visible(writer: SpoolWriter, path: Path, tmp_path: Path) -> None:
