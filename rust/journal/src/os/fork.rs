@@ -288,7 +288,8 @@ mod tests {
         assert!(!child_can_work());
         drop(over);
         working.join().unwrap();
-        assert!(child_can_work());
+        // Another test may work on its store for longer than this fork waits.
+        assert!((0..100).any(|_| child_can_work()));
         assert!(enter().is_ok(), "the parent can still work");
     }
 }
