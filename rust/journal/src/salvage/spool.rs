@@ -33,7 +33,7 @@ pub(super) fn ingest(
     report.frames = ingested.frames;
     let forgotten = found.map_or_else(HashSet::new, SalvagedEntries::forgotten);
     for damage in ingested.damage {
-        if found.map_or(Ok(false), |found| was_given_up(source, found, &forgotten, &damage))? {
+        if found.is_some_and(|found| was_given_up(source, found, &forgotten, &damage)) {
             continue;
         }
         report.add_loss(format!(
@@ -49,21 +49,17 @@ pub(super) fn ingest(
 }
 
 /// Whether the damage is the hole that an ingest has made on a full disk, for frames that the store had, or an interrupted erasure.
-fn was_given_up(
-    source: &Path,
-    found: &SalvagedEntries,
-    forgotten: &HashSet<RecordId>,
-    damage: &Damage,
-) -> Result<bool> {
+fn was_given_up(source: &Path, found: &SalvagedEntries, forgotten: &HashSet<RecordId>, damage: &Damage) -> bool {
     let spool = layout::spool(source);
     let is_of = |(writer, index): &(RecordId, u32)| segment_path(&spool, *writer, *index).ends_with(&damage.segment);
     let ingested = found.cursors.iter().find_map(|(key, offset)| is_of(key).then_some(*offset));
     let (Some(ingested), Ok(reader)) = (ingested, Reader::open(&spool.join(&damage.segment), 0, Access::ReadAny))
     else {
-        return Ok(false);
+        return false;
     };
     let has_hole = damage.end() <= ingested && reader.has_hole(damage.offset);
-    Ok(has_hole || reader.is_half_erased(damage, ingested, |id| Ok(forgotten.contains(&id)))?)
+    // A disk that cannot be read is a loss.
+    has_hole || reader.is_half_erased(damage, ingested, |id| Ok(forgotten.contains(&id))).unwrap_or(false)
 }
 
 /// Copies the segments, including damaged ones that were set aside.
