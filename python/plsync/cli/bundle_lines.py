@@ -131,7 +131,7 @@ def bundle_lines(bundles: Sequence[WrittenBundle], hubs: Mapping[int, str]) -> I
         elif not bundle.whole:
             state = "interrupted"
         else:
-            # The hub has confirmed a later export. Receipts alone confirm a record, so the records of this one go out again.
+            # The hub has confirmed a later export. Receipts alone confirm a record, so these records go out again.
             state = "overtaken" if bundle.serial < newest.get(bundle.hub, 0) else "written"
         when = f"{bundle.written_at.astimezone():%Y-%m-%d %H:%M}"
         calls = humanize.count(bundle.records, "call")
